@@ -69,7 +69,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> DictConfig:
 
     Args:
         name (str): Path of the recipe.
-        overrides (Sequence[str]): Dotted keys with values, such as ``optimizer.llm.lr=1e-5``.
+        overrides (Sequence[str]): Dotted keys with values, such as ``optimizer.llm.lr=1e-5`` or
+            ``eval_loader.0.dataset.max_seq_len=512``; a mapping is merged into the recipe's.
 
     Returns:
         DictConfig: The recipe.
@@ -78,21 +79,28 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> DictConfig:
         RecipeError: If it is not YAML, an override is malformed, or a variable does not exist.
     """
     path = find_recipe(name)
-    for override in overrides:
-        if '=' not in override or override.startswith(('-', '+', '~')):
-            raise RecipeError(f'Override {override!r} is not of the form key=value (e.g. max_duration=100ba).')
     try:
-        loaded = OmegaConf.load(path)
-        if not isinstance(loaded, DictConfig):
+        recipe = OmegaConf.load(path)
+        if not isinstance(recipe, DictConfig):
             raise RecipeError(f'{path} is not a recipe: its top level must be a mapping.')
-        recipe = OmegaConf.merge(loaded, OmegaConf.from_cli(list(overrides)))
+        for override in overrides:
+            _apply(override, recipe)
         OmegaConf.resolve(recipe)
     except yaml.YAMLError as error:
         raise RecipeError(f'{path} is not valid YAML: {error}') from error
     except OmegaConfBaseException as error:
         raise RecipeError(f'{path}: {str(error).splitlines()[0]}') from error
-    assert isinstance(recipe, DictConfig)
     return recipe
+
+
+def _apply(override: str, recipe: DictConfig) -> None:
+    if '=' not in override or override.startswith(('-', '+', '~')):
+        raise RecipeError(f'Override {override!r} is not of the form key=value (e.g. max_duration=100ba).')
+    key, _, value = override.partition('=')
+    try:
+        OmegaConf.update(recipe, key, OmegaConf.from_dotlist([f'value={value}']).value, merge=True)
+    except (yaml.YAMLError, OmegaConfBaseException, IndexError, TypeError) as error:
+        raise RecipeError(f'Override {override!r} cannot be applied: {str(error).splitlines()[0]}') from error
 
 
 def check_keys(keys: Iterable[Any], allowed: Iterable[str], where: str) -> None:

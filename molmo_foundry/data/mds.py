@@ -14,8 +14,8 @@ from typing import Any, Iterable, Sequence, Union
 
 from streaming import LocalDataset, MDSWriter
 
-from molmo_foundry.data.schema import COLUMNS, RecordError, from_sample, to_sample, validate
-from molmo_foundry.processing.image_io import ImageError, load_image
+from molmo_foundry.data.schema import COLUMNS, RecordError, from_sample, image_sizes, to_sample, validate
+from molmo_foundry.processing.image_io import ImageError
 from molmo_foundry.processing.types import Example
 
 SHARD_BYTES = 1 << 26
@@ -91,27 +91,15 @@ def _checked_sample(record: Union[Example, RecordError], ids: set[str]) -> Union
     if isinstance(record, RecordError):
         return record
     try:
-        sizes = [_decoded_size(record, i) for i in range(len(record.images))]
+        sizes = image_sizes(record)
         validate(record, sizes[0] if len(sizes) == 1 else None)
         if record.id in ids:
             raise RecordError(f'record {record.id!r}: id is used twice; ids must be unique within a data set.')
         return to_sample(record, sizes)
+    except ImageError as error:
+        return RecordError(f'record {record.id!r}: {error}.')
     except RecordError as error:
         return error
-
-
-def _decoded_size(record: Example, index: int) -> tuple[int, int]:
-    """Width and height of an image that really decodes."""
-    image = record.images[index]
-    if not isinstance(image, bytes):
-        raise RecordError(
-            f'record {record.id!r}: images[{index}] must be the bytes of a file, not {type(image).__name__}.'
-        )
-    try:
-        height, width, _ = load_image(image).shape
-    except ImageError as error:
-        raise RecordError(f'record {record.id!r}: images[{index}]: {error}.') from error
-    return width, height
 
 
 def require_mds(path: Union[str, Path]) -> None:

@@ -14,6 +14,7 @@ import struct
 from typing import Any, Optional
 
 from molmo_foundry.processing.formatter import Formatter
+from molmo_foundry.processing.image_io import ImageError, decode_image
 from molmo_foundry.processing.types import Example
 
 COLUMNS = {'id': 'str', 'images': 'bytes', 'sizes': 'json', 'annotations': 'json', 'metadata': 'json'}
@@ -39,6 +40,9 @@ ANNOTATION_KEYS = {
     'text': 'one answer that needs no question, such as a caption',
 }
 """What an annotation may hold, and what it means."""
+
+Sizes = list[tuple[int, int]]
+"""Width and height of each image in pixels, as displayed."""
 
 _FORMATTER = Formatter()
 
@@ -81,6 +85,26 @@ def validate(example: Example, image_size: Optional[tuple[int, int]] = None) -> 
         json.dumps([example.annotations, example.metadata], allow_nan=False)
     except (TypeError, ValueError) as error:
         raise RecordError(f'record {example.id!r} cannot be written as JSON: {error}.') from error
+
+
+def image_sizes(example: Example) -> Sizes:
+    """Sizes of images that really decode.
+
+    JPEG files are decoded at an eighth of their size, which reads all of their bytes in a quarter of the time.
+
+    Raises:
+        ImageError: If one does not decode; says which.
+    """
+    sizes = []
+    for index, image in enumerate(example.images):
+        if not isinstance(image, bytes):
+            raise ImageError(f'images[{index}] must be the bytes of a file, not {type(image).__name__}')
+        try:
+            height, width = decode_image(image, enough=lambda height, width: (1, 1)).size
+        except ImageError as error:
+            raise ImageError(f'images[{index}]: {error}') from error
+        sizes.append((width, height))
+    return sizes
 
 
 def pack_images(images: list[bytes]) -> bytes:

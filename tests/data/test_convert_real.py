@@ -1,13 +1,15 @@
 # Copyright 2026 molmo_foundry authors
 # SPDX-License-Identifier: Apache-2.0
-"""Real photographs with real captions, from the tar they are published in to batches."""
+"""Real photographs with real captions, from the tar they are published in to batches and a few steps of training."""
 
+import html
 import os
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_runs import TRAINED_STEPS, train_tiny
 from typer.testing import CliRunner
 
 from molmo_foundry.cli.data import app
@@ -34,7 +36,7 @@ def _run(*arguments: object) -> str:
     return result.stdout
 
 
-def test_from_tar_to_batches(tar: Path, tmp_path: Path) -> None:
+def test_from_tar_to_training(tar: Path, tmp_path: Path) -> None:
     out = tmp_path / 'cc12m'
     assert f'{PAIRS} records written, 0 skipped' in _run('convert', tar, '--out', out, '--part-rows', 10)
     with tarfile.open(tar) as files:
@@ -50,6 +52,8 @@ def test_from_tar_to_batches(tar: Path, tmp_path: Path) -> None:
     assert _run('validate', out) == f'{out}: all {PAIRS} records are good\n'
     assert f'{PAIRS} records, 0 too long' in _run('stats', out, '--out', tmp_path / 'stats.png')
     assert (tmp_path / 'stats.png').stat().st_size > 5000
+    _run('show', out, '--out', tmp_path / 'page.html')
+    assert html.escape(next(iter(captions.values()))[:40]) in (tmp_path / 'page.html').read_text()
 
     block = {'streams': {'own': {'local': str(out)}}, 'llm': 'tiny', 'vit': 'tiny', 'max_seq_len': 512}
     tokenizer = MolmoTokenizer('tiny', vocab_size=1024)
@@ -61,3 +65,9 @@ def test_from_tar_to_batches(tar: Path, tmp_path: Path) -> None:
             name = metadata['id'].rpartition('/')[2]
             assert captions[f'{name}.txt'] in tokenizer.decode([token for token in row if token >= 0])
         assert batch['images'].dtype.is_floating_point or np.ptp(batch['images'].numpy()) > 200
+
+    stream = {'local': str(out), 'styles': ['long_caption']}
+    rows = train_tiny(tmp_path, {'train': stream, 'validation': stream}, **{'variables.max_seq_len': 512})
+    losses = [row['loss/train/total'] for row in rows if 'loss/train/total' in row]
+    assert len(losses) == TRAINED_STEPS and losses[-1] < losses[0] - 0.3, losses
+    assert any('metrics/eval/validation/ce' in row for row in rows)

@@ -8,6 +8,7 @@ from typing import Any, Iterator
 import boto3
 import pytest
 from conversions import files, open_rows, run, write_own
+from tiny_runs import TRAINED_STEPS, train_tiny
 
 from molmo_foundry.data.convert import Settings, convert_parts, merge, open_store
 from molmo_foundry.data.convert.s3 import S3Error, S3Store
@@ -81,6 +82,19 @@ def test_streaming_from_the_bucket(bucket: Any, source: Path, tmp_path: Path) ->
     ids = [metadata['id'] for batch in batches for metadata in batch['metadata']]
     assert len(batches) == ROWS // 5 and sorted(ids) == [f'shapes-train-{i:06d}' for i in range(ROWS)]
     assert all(batch['images'].any() for batch in batches)
+
+
+def test_training_on_the_bucket(bucket: Any, source: Path, tmp_path: Path) -> None:
+    """The tiny recipe, by its script, reads its records from the bucket and learns from them."""
+    run(source, URL)
+    streams = {
+        split: {'remote': URL, 'local': str(tmp_path / 'cache' / split), 'styles': ['long_caption']}
+        for split in ('train', 'validation')
+    }
+    rows = train_tiny(tmp_path, streams, global_train_batch_size=4)
+    losses = [row['loss/train/total'] for row in rows if 'loss/train/total' in row]
+    assert len(losses) == TRAINED_STEPS and losses[-1] < losses[0] - 0.3, losses
+    assert len(list((tmp_path / 'cache/train').rglob('*.mds'))) > 1, 'several shards came from the bucket'
 
 
 def test_going_on_in_a_bucket(bucket: Any, source: Path, done: dict[str, bytes], tmp_path: Path) -> None:

@@ -4,14 +4,18 @@
 
 import csv
 import json
+import pickle
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, Iterator
 
 import pytest
 from own_images import png
 
-from molmo_foundry.data.download import ImageUrl
+from molmo_foundry.data.download import CachedImages, DownloadOptions, download_images
 from molmo_foundry.data.sources import read_source
 from molmo_foundry.data.sources.columns import ColumnMap
 from molmo_foundry.data.sources.hub_table import HubData
@@ -182,19 +186,28 @@ def test_images_that_cannot_be_had(images: Path, image: str, error: str) -> None
         raise rejected
 
 
-def test_images_that_were_downloaded(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+@pytest.fixture
+def site(images: Path) -> Iterator[str]:
+    """A server of the images on this machine."""
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=str(images)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+    server.server_close()
 
-    def cached_path(url: ImageUrl, cache: Path) -> Any:
-        asked.append((url, cache))
-        return images / 'a.png' if url.endswith('1.png') else None
 
-    monkeypatch.setattr('molmo_foundry.data.sources.row_images.cached_path', cached_path)
-    rows = [{'image': f'https://host/{i}.png', 'text': 'x'} for i in (1, 2)]
+def test_images_that_were_downloaded(images: Path, site: str) -> None:
+    cache = images / 'cache'
+    download_images(
+        [f'{site}/a.png', f'{site}/none.png'], cache, options=DownloadOptions(allowed_networks=('127.0.0.0/8',))
+    )
+    rows = [{'image': f'{site}/{name}.png', 'text': 'x'} for name in ('a', 'none', 'b', 'a')]
     (images / 'own.jsonl').write_text('\n'.join(map(json.dumps, rows)))
-    good, missing = read_source(images / 'own.jsonl', image_cache=images / 'cache')
-    assert good.images == [png('a')] and 'was not downloaded to' in str(missing)
-    assert asked[0] == ('https://host/1.png', images / 'cache')
+    good, lost, unknown, again = read_source(images / 'own.jsonl', image_cache=cache)
+    assert good.images == again.images == [png('a')]
+    assert all(f'was not downloaded to {cache}' in str(row) for row in (lost, unknown))
+    reader = pickle.loads(pickle.dumps(CachedImages(cache)))
+    assert reader.read(f'{site}/a.png') == png('a') and reader.read(f'{site}/a.png', '0' * 64) is None
 
 
 def test_images_in_a_zip(images: Path) -> None:

@@ -13,12 +13,13 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from molmo_foundry.data.convert.check import Checker, Measure, Sizes
+from molmo_foundry.data.convert.check import Checker, Measure
 from molmo_foundry.data.convert.model_spec import ModelSpec
 from molmo_foundry.data.packing.fingerprint import digest, digest_of_mds, digest_of_processor, digest_of_tokenizer
 from molmo_foundry.data.packing.length_index import INDEX_VERSION, UNREADABLE, save_index
 from molmo_foundry.data.packing.mixture import StreamOptions
 from molmo_foundry.data.packing.plan import Lengths
+from molmo_foundry.data.schema import Sizes
 from molmo_foundry.processing.preprocessor import Preprocessor
 from molmo_foundry.processing.types import Example
 

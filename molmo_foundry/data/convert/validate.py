@@ -8,13 +8,13 @@ from typing import Any, Callable, Iterable, Optional, Union
 
 import numpy as np
 
-from molmo_foundry.data.convert.check import Reject, Sizes, image_sizes
+from molmo_foundry.data.convert.check import Reject
 from molmo_foundry.data.convert.inputs import Work
 from molmo_foundry.data.convert.model_spec import ModelSpec
 from molmo_foundry.data.convert.parts import hash_id
 from molmo_foundry.data.convert.pool import ordered_map
 from molmo_foundry.data.convert.stored import StoredRecord
-from molmo_foundry.data.schema import RecordError, from_sample, validate
+from molmo_foundry.data.schema import RecordError, Sizes, from_sample, image_sizes, validate
 from molmo_foundry.data.sources.records import Rejected
 from molmo_foundry.processing.image_io import ImageError
 from molmo_foundry.processing.preprocessor import Preprocessor

@@ -44,7 +44,7 @@ Every failure has one reason. `now` is tried again in the same run with exponent
 | `wrong_sha256` | never | a good image, but other bytes than the data set was made from |
 """
 
-from molmo_foundry.data.download.lookup import cached_path, cached_paths
+from molmo_foundry.data.download.lookup import CachedImages, cached_path, cached_paths
 from molmo_foundry.data.download.options import DownloadOptions, ImageUrl
 from molmo_foundry.data.download.outcome import Reason, State
 from molmo_foundry.data.download.report import DownloadReport
@@ -53,6 +53,7 @@ from molmo_foundry.data.download.signals import DownloadInterrupted
 from molmo_foundry.data.download.urls import read_urls
 
 __all__ = [
+    'CachedImages',
     'DownloadInterrupted',
     'DownloadOptions',
     'DownloadReport',

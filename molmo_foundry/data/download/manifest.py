@@ -10,7 +10,7 @@ many lists while work and report concern only the present one.
 import hashlib
 import os
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -225,25 +225,37 @@ class Manifest:
         self._db.execute('COMMIT')
 
 
-def find_stored(cache_dir: Path, images: Iterable[ImageUrl]) -> Iterator[Optional[str]]:
-    """SHA-256 under which each image is stored, None where it is not; opens the manifest for reading only.
+class StoredImages:
+    """The manifest of a cache directory, opened for reading only.
+
+    Args:
+        cache_dir (Path): The cache directory.
 
     Raises:
-        FileNotFoundError: If the cache directory has no manifest.
+        FileNotFoundError: If it has no manifest.
     """
-    path = cache_dir / MANIFEST_NAME
-    if not path.exists():
-        raise FileNotFoundError(f'{path} does not exist: download into {cache_dir} first')
-    query = (
+
+    _QUERY = (
         "SELECT sha256 FROM images WHERE url = ? AND state = 'stored' AND (? = '' OR sha256 = ?) ORDER BY id LIMIT 1"
     )
-    # SQLite cannot read a WAL file's database from a read-only folder unless told that nobody writes there.
-    mode = 'mode=ro' if os.access(cache_dir, os.W_OK) else 'mode=ro&immutable=1'
-    with closing(sqlite3.connect(f'{path.resolve().as_uri()}?{mode}', uri=True)) as db:
-        for image in images:
-            wanted = image.sha256 or ''
-            row = db.execute(query, (image.url, wanted, wanted)).fetchone()
-            yield row and row[0]
+
+    def __init__(self, cache_dir: Path):
+        path = cache_dir / MANIFEST_NAME
+        if not path.exists():
+            raise FileNotFoundError(f'{path} does not exist: download into {cache_dir} first')
+        # SQLite cannot read a WAL file's database from a read-only folder unless told that nobody writes there.
+        mode = 'mode=ro' if os.access(cache_dir, os.W_OK) else 'mode=ro&immutable=1'
+        self._db = sqlite3.connect(f'{path.resolve().as_uri()}?{mode}', uri=True)
+
+    def find(self, image: ImageUrl) -> Optional[str]:
+        """SHA-256 under which an image is stored, None if it is not."""
+        wanted = image.sha256 or ''
+        row = self._db.execute(self._QUERY, (image.url, wanted, wanted)).fetchone()
+        return row and row[0]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
 
 
 def _host(url: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Protocol, Sequence, Union
 
-from molmo_foundry.data.download import ImageUrl, cached_path
+from molmo_foundry.data.download import CachedImages
 from molmo_foundry.data.download.manifest import MANIFEST_NAME
 from molmo_foundry.data.sources.archives import ArchiveFiles
 from molmo_foundry.data.sources.fetch import fetch
@@ -165,9 +165,4 @@ class Urls:
 
     def open(self, place: Place, words: Sequence[str]) -> Resolve:
         """A function that finds an image."""
-        return place.resolve or (lambda url, sha256: _read_cached(place.root / IMAGE_CACHE, url, sha256))
-
-
-def _read_cached(cache: Path, url: str, sha256: Optional[str]) -> Optional[bytes]:
-    path = cached_path(ImageUrl(url, sha256), cache)
-    return None if path is None else path.read_bytes()
+        return place.resolve or CachedImages(place.root / IMAGE_CACHE).read

@@ -9,10 +9,12 @@ whose paths may be ``hf://…`` or ``zip://…``.
 
 import base64
 import binascii
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from molmo_foundry.data.download import cached_path
+from molmo_foundry.data.download import CachedImages
 from molmo_foundry.data.sources.file_slice import FileSlice
 
 IMAGE_KEYS = ('image', 'images', 'file_name')
@@ -104,7 +106,13 @@ def _downloaded(url: str, cache: Optional[Path], where: str) -> bytes:
             f'{where} is a URL; get it by `molmo-foundry data download … --cache FOLDER`, then give --image-cache '
             'FOLDER.',
         )
-    path = cached_path(url, cache)
-    if path is None:
+    image = _opened(cache, os.getpid()).read(url)
+    if image is None:
         raise RowError('image_missing', f'{where} was not downloaded to {cache}: {url}')
-    return path.read_bytes()
+    return image
+
+
+@lru_cache(maxsize=1)
+def _opened(cache: Path, process: int) -> CachedImages:
+    """The cache, opened once a process; a child must not use what its parent opened."""
+    return CachedImages(cache)
