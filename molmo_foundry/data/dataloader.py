@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from molmo_foundry.data import collator
 from molmo_foundry.data.dataset import EachOnce, MolmoDataset
 from molmo_foundry.data.dataset_config import DatasetConfig
+from molmo_foundry.data.own_streams import convert_sources
 from molmo_foundry.data.packing.config import PlannedConfig, asks_for_plan
 from molmo_foundry.data.schema import RecordError
 from molmo_foundry.processing.types import ModelInputs
@@ -49,7 +50,8 @@ def build_molmo_dataloader(
     Args:
         tokenizer (PreTrainedTokenizerBase): The tokenizer `molmo` of the model.
         device_batch_size (int): Rows in a batch of one rank.
-        dataset (Mapping): See `DatasetConfig`, and `PlannedConfig` for what is read by a plan.
+        dataset (Mapping): See `DatasetConfig`, `PlannedConfig` for what is read by a plan, and `own_streams` for data
+            that is not MDS yet.
         drop_last (bool): Whether to leave out an incomplete last batch.
         num_workers (int): Worker processes of each rank; 0 reads in the main process.
         prefetch_factor (int): Batches that each worker keeps ready. Default: 2.
@@ -64,6 +66,7 @@ def build_molmo_dataloader(
         ValueError: If a key of `dataset` is wrong, or the tokenizer is not the model's.
         FileNotFoundError: If a local stream is not there.
     """
+    dataset = convert_sources(dataset)
     config = (PlannedConfig if asks_for_plan(dataset) else DatasetConfig).parse(dataset)
     evaluation = not (config.shuffle or drop_last)
     if evaluation:

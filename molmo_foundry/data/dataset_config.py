@@ -78,7 +78,7 @@ class DatasetConfig:
         for name, keys in self.streams.items():
             _check_keys(f'dataset.streams.{name}', keys, allowed)
             if not (keys.get('local') or keys.get('remote')):
-                raise ValueError(f'dataset.streams.{name} needs local (a folder with MDS) or remote.')
+                raise ValueError(f'dataset.streams.{name} needs local (a folder with MDS), remote or source.')
         return {name: RecordStream(**{'split': self.split, **keys}) for name, keys in self.streams.items()}
 
     def check_unweighted(self) -> None:

@@ -49,19 +49,26 @@ class ColumnMap:
             FileNotFoundError: If there is no such file.
         """
         if text.endswith(('.yaml', '.yml')):
-            columns = yaml.safe_load(Path(text).read_text(encoding='utf-8'))
-            if not isinstance(columns, dict) or not all(isinstance(column, str) for column in columns.values()):
-                raise ValueError(f'{text} must map keys to names of columns, such as "question: q".')
-        else:
-            pairs = [pair.partition('=') for pair in text.split(',')]
-            wrong = [key for key, equals, column in pairs if not (key and equals and column)]
-            if wrong:
-                raise ValueError(f'columns: {wrong[0]!r} is not of the form key=column, as in question=q,answer=a.')
-            columns = {key.strip(): column.strip() for key, _, column in pairs}
+            return cls.of(yaml.safe_load(Path(text).read_text(encoding='utf-8')), text)
+        pairs = [pair.partition('=') for pair in text.split(',')]
+        wrong = [key for key, equals, column in pairs if not (key and equals and column)]
+        if wrong:
+            raise ValueError(f'columns: {wrong[0]!r} is not of the form key=column, as in question=q,answer=a.')
+        return cls.of({key.strip(): column.strip() for key, _, column in pairs})
+
+    @classmethod
+    def of(cls, columns: Any, where: str = 'columns') -> 'ColumnMap':
+        """Check a map; errors call it `where`.
+
+        Raises:
+            ValueError: If it is none, or a key is unknown; suggests similar ones.
+        """
+        if not isinstance(columns, Mapping) or not all(isinstance(column, str) for column in columns.values()):
+            raise ValueError(f'{where} must map keys to names of columns, such as "question: q".')
         for key in columns:
             if key not in ROW_KEYS and not (key.startswith(METADATA_PREFIX) and key != METADATA_PREFIX):
                 raise ValueError(f'columns: {key} is no key of a record; {_similar(key, ROW_KEYS)}.')
-        return cls(columns)
+        return cls(dict(columns))
 
     @classmethod
     def by_name(cls, names: Iterable[str]) -> 'ColumnMap':
