@@ -59,6 +59,15 @@ def convert(
             rich_help_panel=_OWN,
         ),
     ] = False,
+    hold_out_every: Annotated[
+        Optional[int],
+        typer.Option(
+            min=2,
+            metavar='N',
+            help='Write OUT/train and OUT/validation; every N-th row goes to the latter.',
+            rich_help_panel=_OWN,
+        ),
+    ] = None,
     image_cache: Annotated[
         Optional[Path],
         typer.Option(help='Cache of `data download`, where images are URLs.', rich_help_panel=_OWN),
@@ -134,7 +143,7 @@ def convert(
 
     with plain_errors():
         number, workers = _parse_worker(worker)
-        own = OwnOptions(ColumnMap.parse(columns) if columns else None, image_cache, group_by_image)
+        own = OwnOptions(ColumnMap.parse(columns) if columns else None, image_cache, group_by_image, hold_out_every)
         library = Library(root, dict(map(_parse_hub, hub or ())), download)
         inputs = open_inputs(
             sources, splits=split or (), out=out, own=own, hub=HubOptions(config, revision), library=library

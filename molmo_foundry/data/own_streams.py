@@ -13,7 +13,16 @@ one that was killed goes on. A source that has changed is converted anew, to ano
 
 from typing import Any, Mapping
 
-SOURCE_KEYS = ('source', 'columns', 'group_by_image', 'image_cache', 'config', 'revision', 'skip_bad')
+SOURCE_KEYS = (
+    'source',
+    'columns',
+    'group_by_image',
+    'hold_out_every',
+    'image_cache',
+    'config',
+    'revision',
+    'skip_bad',
+)
 """Keys of a stream that only a source takes; they mean what the options of `molmo-foundry data convert` mean."""
 
 
@@ -39,6 +48,19 @@ def convert_sources(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(keys, Mapping) and set(keys) & {*SOURCE_KEYS}
     }
     return {**dataset, 'streams': {**streams, **converted}} if converted else dataset
+
+
+def without_sources(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The block as if its sources were MDS already; for who asks how a recipe reads, not what."""
+    streams = dataset.get('streams')
+    if not isinstance(streams, Mapping):
+        return dataset
+    named = {
+        name: {'local': keys['source'], **{key: value for key, value in keys.items() if key not in SOURCE_KEYS}}
+        for name, keys in streams.items()
+        if isinstance(keys, Mapping) and 'source' in keys
+    }
+    return {**dataset, 'streams': {**streams, **named}}
 
 
 def _converted(where: str, keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,27 @@ def test_source_by_a_plan(table: Path) -> None:
     assert 'Blue.' in row and 'Red.' in row
 
 
+def test_rows_are_held_out(table: Path) -> None:
+    names = [f'{number}.' for number in range(7)]
+    write(table, *(['a.png', 'Which?', name] for name in names))
+    stream = {'source': 'own.csv', 'columns': COLUMNS, 'hold_out_every': 3}
+    assert answers({**stream, 'split': 'train'}) == [names[i] for i in (0, 1, 3, 4, 6)]
+    assert answers({**stream, 'split': 'validation'}) == [names[i] for i in (2, 5)]
+    with pytest.raises(ValueError, match='several splits; set dataset.streams.own.split to one of: train, validation'):
+        answers(stream)
+    with pytest.raises(ValueError, match="own.csv has no split 'test'; choose of: train, validation"):
+        answers({**stream, 'split': 'test'})
+
+
+def test_mds_is_read_as_it_is(table: Path) -> None:
+    stream = {'source': 'own.csv', 'columns': COLUMNS, 'split': 'train'}
+    answers({**stream, 'local': 'mds/train'})
+    assert answers({**stream, 'source': 'mds'}) == ['Blue.', 'Red.']
+    assert answers({'source': 'mds/train'}) == ['Blue.', 'Red.']
+    with pytest.raises(ValueError, match='mds/train is MDS, but without a folder validation'):
+        answers({'source': 'mds/train', 'split': 'validation'})
+
+
 @pytest.mark.parametrize(
     ('stream', 'error'),
     [

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from molmo_foundry.cli.recipe import RECIPES, check_train_recipe, find_recipe, load_recipe, recipe_names
 from molmo_foundry.cli.recipes import app
+from molmo_foundry.data.own_streams import without_sources
 from molmo_foundry.data.packing.config import PlannedConfig, asks_for_plan
 from molmo_foundry.data.packing.mixture import parse_mixture
 from molmo_foundry.model.composer_model import ComposerMolmo
@@ -89,7 +90,7 @@ def test_recipe_is_what_llm_foundry_and_the_builders_take(name: str) -> None:
     scheduler = plain(recipe.scheduler)
     build_scheduler(scheduler.pop('name'), scheduler)
     for loader in (recipe.train_loader, *recipe.eval_loader):
-        dataset = plain(loader.dataset)
+        dataset = without_sources(plain(loader.dataset))
         if asks_for_plan(dataset):
             parse_mixture(PlannedConfig.parse(dataset).__dict__)
         assert build_config(dataset['llm'], dataset['vit'], **dataset['overrides'])

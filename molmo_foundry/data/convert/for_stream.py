@@ -30,6 +30,7 @@ def convert_source(
     local: Optional[str] = None,
     columns: Any = None,
     group_by_image: bool = False,
+    hold_out_every: Optional[int] = None,
     image_cache: Optional[str] = None,
     config: Optional[str] = None,
     revision: Optional[str] = None,
@@ -41,11 +42,12 @@ def convert_source(
 
     Args:
         where (str): Key of the stream, for errors.
-        source (str): A file, a folder, or a name that `molmo-foundry data convert` knows.
+        source (str): A file, a folder, or a name that `molmo-foundry data convert` knows; MDS is read as it is.
         split (str, optional): Which split, of a source that has several.
         local (str, optional): Where to. Default: below `DEFAULT_FOLDER`, a folder for each state of the source.
         columns (Mapping, optional): Column of each key.
         group_by_image (bool): Whether rows that follow each other and name the same image make one record.
+        hold_out_every (int, optional): Of a source without a split for validation, every so many rows one is held out.
         image_cache (str, optional): Folder of `molmo-foundry data download`, for images that are URLs.
         config (str, optional): Subset of a data set of the hub.
         revision (str, optional): Commit of a data set of the hub.
@@ -58,12 +60,21 @@ def convert_source(
         ValueError: If a key is wrong, a record is bad, or `local` holds something else.
         FileNotFoundError: If there is nothing at the source.
     """
+    source = str(source)
+    if (Path(source) / (split or '') / 'index.json').is_file():
+        return str(Path(source) / (split or ''))
+    if (Path(source) / 'index.json').is_file():
+        raise ValueError(
+            f'{where}.source: {source} is MDS, but without a folder {split}. Convert the data with --hold-out-every, '
+            'or set source and split to what there is.'
+        )
     own = OwnOptions(
         None if columns is None else ColumnMap.of(columns, f'{where}.columns'),
         None if image_cache is None else Path(image_cache),
         group_by_image,
+        hold_out_every,
     )
-    data = _open(where, str(source), split, own, HubOptions(config, revision))
+    data = _open(where, source, split, own, HubOptions(config, revision))
     local = str(local or DEFAULT_FOLDER / f'{Path(data.name).name}-{digest(dict(data.origin), skip_bad)}')
     settings, store = Settings(skip_bad=skip_bad, processes=available_processes()), open_store(local)
     with FileLock(node_folder('locks') / f'source-{digest(os.path.abspath(local))}.lock'):

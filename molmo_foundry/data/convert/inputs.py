@@ -26,6 +26,9 @@ from molmo_foundry.data.sources.source import Source
 Work = Union[Deferred, Reject]
 """A record to be made, or why a row gives none."""
 
+SIDES = ('train', 'validation')
+"""Splits that `hold_out` makes."""
+
 _HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 
 
@@ -54,11 +57,12 @@ class Input:
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """How own data is read; see `sources.own.OwnData`."""
+    """How own data is read; see `sources.own.OwnData` and, for `hold_out_every`, `hold_out`."""
 
     columns: Optional[ColumnMap] = None
     image_cache: Optional[Path] = None
     by_image: bool = False
+    hold_out_every: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -92,29 +96,65 @@ def open_inputs(
         library (Library): Where published data sets find their files.
 
     Yields:
-        Each split, and where it goes: own data to `out` or, if a split is named, to that below it; data sets of the hub
-        to their splits below it, published ones to NAME/SPLIT.
+        Each split, and where it goes: own data to `out` or, if a split is named or rows are held out, to that below it;
+        data sets of the hub to their splits below it, published ones to NAME/SPLIT.
 
     Raises:
         ValueError: If a name or split means nothing; suggests similar ones.
         FileNotFoundError: If there is nothing at a path.
     """
-    out = out.rstrip('/')
+    out, every = out.rstrip('/'), own.hold_out_every
     sources = [find_source(name) for name in names]
     if len(sources) > 1 and not all(isinstance(source, Source) for source in sources):
         raise ValueError('Own data is converted one source at a time, each to an --out of its own.')
     for source in sources:
-        if isinstance(source, Path):
+        if isinstance(source, Path) and every is not None:
+            for split in _chosen(str(source), SIDES, splits):
+                yield hold_out(open_own(source, options=own), every, split), f'{out}/{split}'
+        elif isinstance(source, Path):
             if len(splits) > 1:
                 raise ValueError(f'{source} is one split; name it by one --split, or by none.')
             yield open_own(source, *splits, options=own), '/'.join([out, *splits])
         elif isinstance(source, HubData):
             source = replace(source, config=hub.config, revision=hub.revision)
-            for split in _chosen(source.id, source.splits(), splits):
-                yield open_hub(source, split, own), f'{out}/{split}'
+            known = source.splits()
+            divided = SIDES if every is not None and 'train' in known and 'validation' not in known else ()
+            for split in _chosen(source.id, dict.fromkeys([*known, *divided]), splits):
+                data = open_hub(source, 'train' if split in divided else split, own)
+                yield hold_out(data, every, split) if every and split in divided else data, f'{out}/{split}'
+        elif every is not None:
+            raise ValueError(
+                f'{source.name} has splits of its own ({", ".join(source.splits)}); hold nothing out of it.'
+            )
         else:
             for split in _chosen(source.name, source.splits, splits):
                 yield open_published(source, split, library), f'{out}/{source.name}/{split}'
+
+
+def hold_out(data: Input, every: int, split: str) -> Input:
+    """One side of a source that has no split for validation: every `every`-th row is held out for it.
+
+    Args:
+        data (Input): All of it.
+        every (int): Of so many rows, the last one is held out; at least 2.
+        split (str): Which side: ``train`` or ``validation``.
+    """
+    if every < 2:
+        raise ValueError(f'Of {every} rows, none can be held out and another be left; hold out every 20th, say.')
+
+    def work() -> Iterator[Work]:
+        held_out = split == 'validation'
+        return (row for number, row in enumerate(data.work()) if (number % every == every - 1) == held_out)
+
+    def count() -> Optional[int]:
+        rows = data.count()
+        if rows is None:
+            return None
+        return rows // every if split == 'validation' else rows - rows // every
+
+    return replace(
+        data, split=split, origin={**data.origin, 'hold_out_every': every, 'side': split}, work=work, count=count
+    )
 
 
 def find_source(name: str) -> Union[Source, HubData, Path]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Mapping, Optional
 
+from molmo_foundry.data.own_streams import without_sources
 from molmo_foundry.data.packing.mixture import StreamOptions, parse_mixture
 from molmo_foundry.model.presets import LLM_PRESETS, build_config
 from molmo_foundry.processing.preprocessor import Preprocessor
@@ -96,7 +97,7 @@ def streams_reading(name: str, recipe: Mapping[str, Any], out: str) -> list[Stre
     block = _dataset_block(name, recipe)
     written = PurePosixPath(out).parts
     ways: list[StreamOptions] = []
-    for stream in parse_mixture(block).streams.values():
+    for stream in parse_mixture(without_sources(block)).streams.values():
         places = [stream.location[key] for key in ('local', 'remote') if key in stream.location]
         split = [stream.location['split']] if stream.location.get('split') else []
         tails = [(PurePosixPath(place).name, *split) for place in places]
