@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 DATA ?= data_cache/shapes
 STAMP = $(VENV)/.setup-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
-.PHONY: help setup train test proofs lint format chromium bench clean
+.PHONY: help setup train test proofs lint format docs chromium bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -46,6 +46,9 @@ lint: setup ## check style and types
 format: setup ## reformat the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup ## build the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 chromium: ## install the browser that the tests look at pages with (Debian; needs root)
 	apt-get update && apt-get install -y --no-install-recommends chromium
