@@ -1,0 +1,58 @@
+# Copyright 2026 molmo_foundry authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bar and line charts with an axis from 0 to 10, as in ChartQA. A colour or month with a value belongs to one split."""
+
+import random
+from typing import Any
+
+from molmo_foundry.data.synthetic.drawing import COLORS, INK, PAPER, Canvas
+from molmo_foundry.data.synthetic.picture import Picture
+from molmo_foundry.data.synthetic.splits import choose_pair
+
+SIDE = 112
+VALUES = range(1, 11)
+MONTHS = ('Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun')
+_GRID = (150, 150, 150)
+
+
+def make(rng: random.Random, split: str) -> Picture:
+    """Draw a chart, and ask for two of its values and for the largest."""
+    names = tuple(COLORS) if (bars := rng.random() < 0.5) else MONTHS
+    values: dict[str, int] = {}
+    wanted = rng.randint(3, 4)
+    while len(values) < wanted:
+        name, value = choose_pair(rng, split, names, VALUES)
+        if name not in values and value not in values.values():
+            values[name] = value
+    if not bars:
+        values = dict(sorted(values.items(), key=lambda item: MONTHS.index(item[0])))
+    canvas = Canvas(SIDE, SIDE, PAPER[rng.choice(sorted(PAPER))])
+    left, bottom, unit = rng.uniform(18, 26), rng.uniform(93, 98), rng.uniform(7.4, 8.4)
+    for tick in range(0, 11, 2):
+        height = bottom - tick * unit
+        canvas.line([(left, height), (SIDE - 4, height)], _GRID, 1)
+        canvas.text(str(tick), (left - 9, height), 9, INK)
+    step = (SIDE - 4 - left) / len(values)
+    tops = [(left + (place + 0.5) * step, bottom - value * unit) for place, value in enumerate(values.values())]
+    if bars:
+        half = rng.uniform(0.25, 0.4) * step
+        for (x, y), name in zip(tops, values):
+            canvas.rectangle((x - half, y, x + half, bottom), COLORS[name])
+    else:
+        color = COLORS[rng.choice(sorted(COLORS))]
+        canvas.line(tops, color, 2)
+        for (x, y), name in zip(tops, values):
+            canvas.disc((x, y), 3, color)
+            canvas.text(name, (x, bottom + 8), 9, INK)
+    return Picture(canvas.encode(), _questions(rng, values, bars), {'values': values})
+
+
+def _questions(rng: random.Random, values: dict[str, int], bars: bool) -> list[dict[str, Any]]:
+    asked = rng.sample(sorted(values), 2)
+    pairs = [
+        (f'What is the value of the {name} bar?' if bars else f'What is the value in {name}?', str(values[name]))
+        for name in asked
+    ]
+    most = max(values, key=lambda name: values[name])
+    pairs.append((f'Which {"color has the tallest bar" if bars else "month has the largest value"}?', most))
+    return [{'style': 'chart_qa', 'question': question, 'answers': [answer]} for question, answer in pairs]
