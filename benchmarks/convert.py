@@ -4,9 +4,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/convert.py
 
-prints rows of a Markdown table. Speed is measured from the first record to the last, the start of the processes
-included, imports not. Memory is the peak of what is resident (RSS), sampled ten times a second: of the process that
-writes, and of the largest that reads and checks. Libraries are half of it; it should not grow with the records.
+prints versions and rows of a Markdown table. Speed is measured from the first record to the last, the start of the
+processes included, imports not. Memory is the peak of what is resident (RSS), sampled ten times a second: of the
+process that writes, and of the largest that reads and checks. Libraries are half of it; it should not grow with the
+records.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import time
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -97,6 +99,8 @@ def main() -> None:
     parser.add_argument('--records', type=int, nargs='+', default=[5000, 20000], help='in rising order')
     parser.add_argument('--processes', type=int, default=2)
     arguments = parser.parse_args()
+    versions = ', '.join(f'{name} {version(name)}' for name in ('mosaicml-streaming', 'pillow', 'numpy'))
+    print(f'Python {platform.python_version()}, {versions}.')
     print(HEADER)
     print('| --- ' * HEADER.count(' | ') + '| --- |')
     with tempfile.TemporaryDirectory() as folder:

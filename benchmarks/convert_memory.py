@@ -9,10 +9,14 @@ Imports take about 0.5 GB of it. The weights are zeros in bfloat16; the model in
 
 import argparse
 import multiprocessing
+import os
+import platform
 import shutil
 import tempfile
 import threading
 import time
+from datetime import date
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Callable
@@ -121,7 +125,11 @@ def main() -> None:
     parser.add_argument('--folder', type=Path, default=None)
     base = parser.parse_args().folder
     folder = Path(tempfile.mkdtemp(dir=base))
-    print('| step | peak GB | seconds |\n| --- | --- | --- |')
+    versions = ', '.join(f'{name} {version(name)}' for name in ('torch', 'transformers', 'safetensors'))
+    print(
+        f'{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}.'
+    )
+    print('| step | peak GB | seconds |\n| --- | ---: | ---: |')
     context = multiprocessing.get_context('spawn')
     try:
         for name in STEPS:

@@ -31,7 +31,8 @@ def model_card(config: MolmoConfig, layout: str) -> str:
         ('Vision tower', find_preset(VIT_PRESETS, config.vision)),
     )
     rows = [f'| {name} | {preset.source} | {preset.licence} |' for name, preset in parts if preset is not None]
-    table = '\n'.join(['| part | sizes of | licence there |', '| --- | --- | --- |', *rows])
+    head = ['| part | sizes of | licence there |', '| --- | --- | --- |']
+    table = '\n'.join([*head, *rows, '', '']) if rows else ''
     return f"""---
 library_name: transformers
 pipeline_tag: image-text-to-text
@@ -41,9 +42,7 @@ tags: [molmo, molmo_foundry]
 
 To be completed: training data, intended use, limitations, evaluation, licence.
 
-{table if rows else ''}
-
-```python
+{table}```python
 from molmo_foundry import MolmoForCausalLM, MolmoProcessor
 
 model = MolmoForCausalLM.from_pretrained('DIRECTORY')

@@ -22,12 +22,21 @@ class TrainingState(Protocol):
     """What is read of a Composer checkpoint.
 
     Attributes:
+        path: Where it lies.
         tensors: A function for each tensor of the model that reads it, by Composer's key.
-        about: What the model and its tokenizer say of themselves: ``model`` and ``tokenizer``.
     """
 
+    path: Path
     tensors: dict[str, Callable[[], Tensor]]
-    about: dict[str, Any]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the model and its tokenizer say of themselves: ``model`` and ``tokenizer``.
+
+        Raises:
+            ValueError: If they say nothing.
+        """
+        ...
 
 
 class MonolithicState:
@@ -41,14 +50,24 @@ class MonolithicState:
     """
 
     def __init__(self, path: Path):
+        self.path = path
         content = load_torch(path, name=str(path))
         try:
-            model, self.about = content['state']['model'], content['state']['integrations']['huggingface']
+            self.state = content['state']
+            model = self.state['model']
         except (KeyError, TypeError) as error:
-            raise ValueError(f'{path} is no Composer checkpoint of a Molmo: it has no {error}.') from error
+            raise _not_composers(path, error) from error
         self.tensors: dict[str, Callable[[], Tensor]] = {
             key: partial(model.get, key) for key, value in model.items() if isinstance(value, Tensor)
         }
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """See `TrainingState`."""
+        try:
+            return self.state['integrations']['huggingface']
+        except (KeyError, TypeError) as error:
+            raise _not_composers(self.path, error) from error
 
 
 class ShardedState:
@@ -62,20 +81,29 @@ class ShardedState:
     """
 
     def __init__(self, directory: Path):
-        self.directory = directory
+        self.path = directory
         self.metadata = load_metadata(directory / '.metadata')
-        prefix, about = '.'.join(MODEL) + '.', '.'.join(INTEGRATIONS) + '.'
+        prefix = '.'.join(MODEL) + '.'
         entries = self.metadata.state_dict_metadata
         self.tensors: dict[str, Callable[[], Tensor]] = {
             key.removeprefix(prefix): partial(self._tensor, key, entry)
             for key, entry in entries.items()
             if key.startswith(prefix) and isinstance(entry, TensorStorageMetadata)
         }
-        plain = {key: self._load(MetadataIndex(key)) for key in entries if key.startswith(about)}
-        if not self.tensors or not plain:
+        if not self.tensors:
             raise ValueError(f'{directory} is no Composer checkpoint of a Molmo: its .metadata names no model.')
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """See `TrainingState`."""
+        prefix = '.'.join(INTEGRATIONS) + '.'
+        keys = [key for key in self.metadata.state_dict_metadata if key.startswith(prefix)]
+        plain = {key: self._load(MetadataIndex(key)) for key in keys}
         nested = unflatten_state_dict(plain, {key: self.metadata.planner_data[key] for key in plain})
-        self.about = nested['state']['integrations']['huggingface']
+        try:
+            return nested['state']['integrations']['huggingface']
+        except KeyError as error:
+            raise _not_composers(self.path, error) from error
 
     def _tensor(self, key: str, entry: TensorStorageMetadata) -> Tensor:
         """Puts a tensor together from the chunks of all ranks."""
@@ -84,19 +112,17 @@ class ShardedState:
         for chunk in entry.chunks:
             part = self._load(MetadataIndex(key, chunk.offsets))
             if part.shape != chunk.sizes:
-                raise ValueError(
-                    f'{self.directory}: a shard of {key} has shape {tuple(part.shape)}, not {chunk.sizes}.'
-                )
+                raise ValueError(f'{self.path}: a shard of {key} has shape {tuple(part.shape)}, not {chunk.sizes}.')
             whole[tuple(slice(start, start + size) for start, size in zip(chunk.offsets, chunk.sizes))] = part
             filled += part.numel()
         if filled != whole.numel():
-            raise ValueError(f'{self.directory}: {key} is incomplete: shards hold {filled} of {whole.numel()} values.')
+            raise ValueError(f'{self.path}: {key} is incomplete: shards hold {filled} of {whole.numel()} values.')
         return whole
 
     def _load(self, index: MetadataIndex) -> Any:
         place = self.metadata.storage_data[index]
-        path = self.directory / place.relative_path
-        if path.parent != self.directory or not path.is_file():
+        path = self.path / place.relative_path
+        if path.parent != self.path or not path.is_file():
             raise FileNotFoundError(f'{path}, which holds {index.fqn}, is missing from the checkpoint.')
         with path.open('rb') as file:
             file.seek(place.offset)
@@ -104,3 +130,7 @@ class ShardedState:
         if len(content) != place.length:
             raise ValueError(f'{path} is truncated: {index.fqn} ends behind it.')
         return load_torch(io.BytesIO(content), name=f'{path}: {index.fqn}')
+
+
+def _not_composers(path: Path, error: Exception) -> ValueError:
+    return ValueError(f'{path} is no Composer checkpoint of a Molmo: it has no {error}.')

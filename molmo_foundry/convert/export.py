@@ -14,10 +14,13 @@ from transformers import GenerationConfig
 
 from molmo_foundry.convert.card import model_card
 from molmo_foundry.convert.checkpoint import Checkpoint, open_checkpoint
+from molmo_foundry.convert.lost_fields import NAME, lost_fields
+from molmo_foundry.convert.native_config import native_config
 from molmo_foundry.convert.native_export import to_native
+from molmo_foundry.convert.progress import tracked
 from molmo_foundry.convert.release import molmoe_config, molmoe_rules, released_code, released_config
 from molmo_foundry.convert.safetensors_files import SHARD_BYTES, write_shards
-from molmo_foundry.convert.staging import staged_directory
+from molmo_foundry.convert.staging import staged_output
 from molmo_foundry.model.config import MolmoConfig
 from molmo_foundry.processing.hf_processor import MolmoProcessor
 from molmo_foundry.processing.tokenizer import MolmoTokenizer
@@ -27,7 +30,7 @@ DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 def export(
-    source: str,
+    source: Union[str, Path],
     out: Union[str, Path],
     *,
     dtype: Optional[str] = None,
@@ -39,8 +42,8 @@ def export(
     """Exports a checkpoint. If anything fails, nothing is left behind.
 
     Args:
-        source (str): What `open_checkpoint` takes.
-        out (str | Path): Directory to make.
+        source (str | Path): What `open_checkpoint` takes.
+        out (str | Path): Directory to make, here or in an object store (``s3://…``).
         dtype (str, optional): ``fp32``, ``bf16`` or ``fp16``. Default: each tensor's own.
         layout (str): ``released`` (Molmo-7B-D's), ``molmoe`` (MolmoE-1B's) or ``native`` (allenai/molmo's).
         merge_adapters (bool): Whether LoRA adapters are merged.
@@ -58,7 +61,7 @@ def export(
         raise ValueError(f'layout={layout!r} does not exist; choose one of: {", ".join(LAYOUTS)}.')
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f'dtype={dtype!r} does not exist; choose one of: {", ".join(DTYPES)}.')
-    with open_checkpoint(source, merge_adapters=merge_adapters) as checkpoint, staged_directory(Path(out)) as staging:
+    with open_checkpoint(source, merge_adapters=merge_adapters) as checkpoint, staged_output(out) as staging:
         found = _load_tokenizer(checkpoint.config, checkpoint.tokenizer, tokenizer)
         write_export(
             checkpoint, staging, dtype=DTYPES.get(dtype or ''), layout=layout, tokenizer=found, shard_bytes=shard_bytes
@@ -89,8 +92,7 @@ def write_export(
         _write_native(checkpoint, directory, dtype)
         return
     config = molmoe_config(checkpoint.config) if layout == 'molmoe' else released_config(checkpoint.config)
-    if dtype is not None:
-        config['torch_dtype'] = str(dtype).removeprefix('torch.')
+    config['torch_dtype'] = str(dtype or checkpoint.dtype).removeprefix('torch.')
     _write_json(directory / 'config.json', config)
     rules = {rule.target: rule for rule in molmoe_rules(checkpoint.config)} if layout == 'molmoe' else {}
 
@@ -98,7 +100,7 @@ def write_export(
         return rules[key].split(tensor) if key in rules else {key: tensor}
 
     def tensors() -> Iterator[tuple[str, Tensor]]:
-        for key in checkpoint.expected:
+        for key in tracked(checkpoint.expected, 'export'):
             yield from renamed(key, checkpoint.read(key).to(dtype)).items()
 
     sizes = [
@@ -120,10 +122,13 @@ def write_export(
 
 def _write_native(checkpoint: Checkpoint, directory: Path, dtype: Optional[torch.dtype]) -> None:
     native = to_native(checkpoint.config)
-    state = {key.removeprefix('model.'): checkpoint.read(key).to(dtype) for key in checkpoint.expected}
+    keys = tracked(checkpoint.expected, 'export')
+    state = {key.removeprefix('model.'): checkpoint.read(key).to(dtype) for key in keys}
     torch.save(state, directory / 'model.pt')
-    for name, content in (('model.yaml', native), ('config.yaml', {'model': native})):
-        (directory / name).write_text(yaml.safe_dump(content, sort_keys=True))
+    lost = lost_fields(checkpoint.config, native_config(native))
+    contents = {'model': native, 'config': {'model': native}, **({NAME: lost} if lost else {})}
+    for name, content in contents.items():
+        (directory / f'{name}.yaml').write_text(yaml.safe_dump(content, sort_keys=True))
 
 
 def _load_tokenizer(config: MolmoConfig, files: dict[str, Any], name: Optional[str]) -> Optional[MolmoTokenizer]:

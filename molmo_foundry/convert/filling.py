@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Filling a model's parameters from files tensor by tensor, never holding more than the model and one of them."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from transformers import PretrainedConfig
 
 from molmo_foundry.convert.hub import HubWeights, read_json
 from molmo_foundry.convert.key_maps import Rule
+from molmo_foundry.convert.progress import tracked
 from molmo_foundry.convert.state import names
 
 
@@ -68,10 +70,17 @@ def check_fields(model: Any, expected: Mapping[str, Any], *, prefix: str, source
     wrong = [
         f'{prefix}{key}={getattr(model, key)!r} (there: {value!r})'
         for key, value in expected.items()
-        if getattr(model, key) != value
+        if not _same(getattr(model, key), value)
     ]
     if wrong:
         raise ValueError(f'{source} is of another architecture than the model, which has {", ".join(wrong)}.')
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    """Equality, but for float32 rounding: some formats store their settings so."""
+    if isinstance(ours, float) and isinstance(theirs, float):
+        return math.isclose(ours, theirs, rel_tol=1e-6)
+    return ours == theirs
 
 
 def fill_parameters(
@@ -105,7 +114,7 @@ def fill_parameters(
         raise ValueError(f'{weights.path}: tensors that the model has no place for: {names(unknown)}.')
     if unfilled := parameters.keys() - {rule.target for rule in rules}:
         raise ValueError(f'{weights.path}: nothing there fills these parameters of the model: {names(unfilled)}.')
-    for rule in rules:
+    for rule in tracked(rules, f'load {weights.path.parent}'):
         _fill(parameters[rule.target], rule, weights, may_pad=rule.target in padded)
     return Filled(weights.path.parent, len(rules), tuple(sorted(dropped)))
 

@@ -96,6 +96,8 @@ class HubWeights:
             index = read_json(self.path)
             if not isinstance(index.get('weight_map'), dict):
                 raise ValueError(f'{self.path} has no weight_map, which says which file holds which tensor.')
+            if outside := [name for name in set(index['weight_map'].values()) if Path(name).name != name]:
+                raise ValueError(f'{self.path} names {outside[0]}, which is not a file beside it.')
             self.files = {key: directory / name for key, name in index['weight_map'].items()}
         else:
             self.files = dict.fromkeys(self._open(self.path).keys(), self.path)

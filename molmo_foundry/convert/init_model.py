@@ -3,7 +3,7 @@
 """A Molmo that is yet to be trained: a published language model, a published vision tower, a random connector."""
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Mapping, Optional, Union
 
 import torch
 
@@ -13,19 +13,29 @@ from molmo_foundry.convert.filling import Filled
 from molmo_foundry.convert.hf_llm import llm_fields, load_llm, read_llm_config
 from molmo_foundry.convert.hf_vit import load_vit, read_vit_config, vit_fields
 from molmo_foundry.convert.hub import find_directory
-from molmo_foundry.convert.staging import staged_directory
+from molmo_foundry.convert.staging import staged_output
 from molmo_foundry.model.config import MolmoConfig
 from molmo_foundry.model.modeling import MolmoForCausalLM
-from molmo_foundry.model.presets import LLM_PRESETS, VIT_PRESETS
+from molmo_foundry.model.presets import LLM_PRESETS, VIT_PRESETS, Preset
 from molmo_foundry.processing.tokenizer import MolmoTokenizer
 
 RESIZE_MODES = {'openai': 'default', 'siglip': 'siglip', 'dino': 'dino'}
 
 
+def _find(presets: Mapping[str, Preset], source: str, kind: str) -> tuple[Optional[Preset], Path]:
+    """The preset that ``source`` names, if any, and the directory of its weights."""
+    preset = presets.get(source)
+    if preset is not None and preset.source:
+        return preset, find_directory(preset.source)
+    if '/' not in source and not Path(source).is_dir():
+        published = ', '.join(name for name, preset in presets.items() if preset.source)
+        raise ValueError(f'{source} is no {kind}: give a directory, a hub id (owner/name), or one of: {published}.')
+    return None, find_directory(source)
+
+
 def llm_part(source: str) -> tuple[dict[str, Any], Path]:
     """The decoder's fields of `MolmoConfig` and the directory of its weights, for a preset, a directory or a hub id."""
-    preset = LLM_PRESETS.get(source)
-    directory = find_directory(preset.source if preset is not None else source)
+    preset, directory = _find(LLM_PRESETS, source, 'language model')
     if preset is not None:
         return dict(preset.fields), directory
     config = read_llm_config(directory)
@@ -39,8 +49,7 @@ def vit_part(source: str) -> tuple[dict[str, Any], Path]:
     The tower of a directory is used at the size that it was trained for, all its blocks are kept, and the connector
     reads the last but two and the last but eight of them, as the presets do.
     """
-    preset = VIT_PRESETS.get(source)
-    directory = find_directory(preset.source if preset is not None else source)
+    preset, directory = _find(VIT_PRESETS, source, 'vision tower')
     if preset is not None:
         return {'vision': dict(preset.fields), 'connector': dict(preset.connector)}, directory
     config = read_vit_config(directory)
@@ -59,14 +68,20 @@ def vit_part(source: str) -> tuple[dict[str, Any], Path]:
 
 
 def init_model(
-    llm: str, vit: str, out: Path, *, tokenizer: Optional[str] = None, dtype: Optional[str] = None, seed: int = 0
+    llm: str,
+    vit: str,
+    out: Union[str, Path],
+    *,
+    tokenizer: Optional[str] = None,
+    dtype: Optional[str] = None,
+    seed: int = 0,
 ) -> dict[str, Filled]:
     """Makes a Molmo and saves it. If anything fails, nothing is left behind.
 
     Args:
         llm (str): A preset, or the directory or hub id of a language model.
         vit (str): A preset, or the directory or hub id of a vision tower.
-        out (Path): Directory to make.
+        out (str | Path): Directory to make, here or in an object store (``s3://…``).
         tokenizer (str, optional): Directory or hub id. Default: the language model's.
         dtype (str, optional): ``fp32``, ``bf16`` or ``fp16``. Default: ``fp32``.
         seed (int): Of the connector's initial values.
@@ -80,7 +95,7 @@ def init_model(
     """
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f'dtype={dtype!r} does not exist; choose one of: {", ".join(DTYPES)}.')
-    with staged_directory(out) as staging:
+    with staged_output(out) as staging:
         fields, llm_directory = llm_part(llm)
         tower, vit_directory = vit_part(vit)
         config = MolmoConfig(**fields, **tower)

@@ -11,8 +11,10 @@ from typing import Any, Callable, Mapping, Optional
 
 from torch import Tensor
 
+SCALE = 'lora_scale'
+"""Name of the buffer that holds the factor of our own adapters."""
+
 _ADAPTER = re.compile(r'\.(lora_A|lora_B)\.[^.]+\.weight$')
-_SCALE = 'lora_scale'
 _MODULE = re.compile(r'\.(original_module|modules_to_save\.[^.]+)\.')
 
 Readers = dict[str, Callable[[], Tensor]]
@@ -39,11 +41,11 @@ def merge_lora(tensors: Readers, settings: Optional[Mapping[str, Any]], *, sourc
     Raises:
         ValueError: If the settings are missing, or the adapters are of a kind that is not merged here.
     """
-    scale = float(tensors[_SCALE]()) if _SCALE in tensors else peft_scale(settings, source=source)
+    scale = float(tensors[SCALE]()) if SCALE in tensors else peft_scale(settings, source=source)
     adapters: dict[str, dict[str, Callable[[], Tensor]]] = {}
     merged: Readers = {}
     for key, read in tensors.items():
-        if key == _SCALE:
+        if key == SCALE:
             continue
         if found := _ADAPTER.search(key):
             adapters.setdefault(f'{key[: found.start()]}.weight', {})[found[1]] = read

@@ -2,23 +2,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading allenai/molmo's native checkpoints: `model.pt` with `model.yaml` or `config.yaml`.
 
-Native keys are ours without the leading `model.`, but for old layouts, which `modernize_state` renames.
+Native keys are ours without the leading `model.`, but for old layouts, which `modernize_state` renames. What the native
+schema has no word for stands in `molmo_foundry.yaml`, if we wrote the checkpoint.
 """
 
-import pickle
 import re
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import torch
+import yaml
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from molmo_foundry.convert.lost_fields import NAME, restore_fields
 from molmo_foundry.convert.native_config import native_config
+from molmo_foundry.convert.safe_pickle import load_torch
 from molmo_foundry.convert.state import assign_state
+from molmo_foundry.model.config import MolmoConfig
 from molmo_foundry.model.modeling import MolmoForCausalLM
 
 SHARDED_MARKS = ('rank0.pt', 'model_and_optim', 'model/rank0.pt', 'model/.metadata')
+
+
+def sharded_advice(directory: Path) -> Optional[str]:
+    """What to do about a sharded native checkpoint, which is not read here; None if it is none."""
+    if not any((directory / mark).exists() for mark in SHARDED_MARKS):
+        return None
+    return (
+        f'{directory} holds a sharded native checkpoint. Unshard it with allenai/molmo first '
+        '(its scripts/unshard.py with --model-only writes model.pt and config.yaml).'
+    )
 
 
 def read_native_yaml(directory: Path) -> dict[str, Any]:
@@ -26,20 +40,42 @@ def read_native_yaml(directory: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If neither file exists.
-        ValueError: If ``config.yaml`` has no ``model`` section.
+        ValueError: If it is not YAML, or ``config.yaml`` has no ``model`` section.
     """
     for name in ('model.yaml', 'config.yaml'):
         path = directory / name
         if path.is_file():
-            content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+            content = _read_mapping(path)
             if name == 'config.yaml':
-                if not isinstance(content, dict) or 'model' not in content:
+                if 'model' not in content:
                     raise ValueError(f'{path} has no section `model`; is it the configuration of a Molmo run?')
                 content = content['model']
-            if not isinstance(content, dict):
-                raise ValueError(f'{path} is not a mapping of configuration keys.')
             return {str(key): value for key, value in content.items()}
     raise FileNotFoundError(f'{directory} has neither model.yaml nor config.yaml; a native checkpoint needs one.')
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML mapping, in which 1e-5 is a number; plain YAML reads it as a text."""
+    try:
+        content: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except yaml.YAMLError as error:
+        raise ValueError(f'{path} is not YAML: {error}') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} is not a mapping of configuration keys.')
+    return content
+
+
+def read_native_config(directory: Path) -> MolmoConfig:
+    """The architecture of a native checkpoint.
+
+    Raises:
+        FileNotFoundError: If its configuration is missing.
+        ValueError: If it is not understood.
+    """
+    config, beside = native_config(read_native_yaml(directory)), directory / f'{NAME}.yaml'
+    if not beside.is_file():
+        return config
+    return restore_fields(config, _read_mapping(beside), source=str(beside))
 
 
 def modernize_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -80,12 +116,13 @@ def read_native_weights(path: Path) -> dict[str, Tensor]:
     """The state dict in ``path``, under today's native keys and mapped from the file. Pickled code is not run.
 
     Raises:
-        ValueError: If the file holds anything but tensors, or half of the projections of a block.
+        ValueError: If the file is damaged, holds anything but tensors, or half of the projections of a block.
     """
+    state = load_torch(path, name=str(path))
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f'{path} is no native checkpoint: it holds more than tensors by name.')
     try:
-        return modernize_state(torch.load(path, map_location='cpu', weights_only=True, mmap=True))
-    except pickle.UnpicklingError as error:
-        raise ValueError(f'{path} holds more than tensors, which is not read: it could run code.') from error
+        return modernize_state(state)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
 
@@ -107,13 +144,9 @@ def load_native(path: Union[str, Path]) -> MolmoForCausalLM:
     directory = Path(path)
     weights = directory / 'model.pt'
     if not weights.is_file():
-        if any((directory / mark).exists() for mark in SHARDED_MARKS):
-            raise FileNotFoundError(
-                f'{directory} holds a sharded native checkpoint. Unshard it with allenai/molmo first '
-                '(its scripts/unshard.py with --model-only writes model.pt and config.yaml).'
-            )
-        raise FileNotFoundError(f'{weights} does not exist; a native checkpoint is a directory with model.pt.')
-    config = native_config(read_native_yaml(directory))
+        missing = f'{weights} does not exist; a native checkpoint is a directory with model.pt.'
+        raise FileNotFoundError(sharded_advice(directory) or missing)
+    config = read_native_config(directory)
     state = read_native_weights(weights)
     with torch.device('meta'):
         model = MolmoForCausalLM(config)

@@ -14,6 +14,7 @@ from transformers import PretrainedConfig
 
 from molmo_foundry.convert.hub import HUB_OPTIONS, HubWeights, find_directory
 from molmo_foundry.convert.key_maps import Rule, expand
+from molmo_foundry.convert.lost_fields import NAME, lost_fields, own_fields, restore_fields
 from molmo_foundry.convert.native_config import native_config
 from molmo_foundry.convert.native_export import to_native
 from molmo_foundry.convert.state import check_state
@@ -47,8 +48,11 @@ def config_from_native(config: Mapping[str, Any]) -> MolmoConfig:
     Raises:
         ValueError: If a key is unknown, or has a value that no Molmo was trained with.
     """
-    translated = native_config({key: value for key, value in config.items() if key not in _HF_FIELDS})
+    native = {key: value for key, value in config.items() if key not in _HF_FIELDS}
+    lost = native.pop(NAME, {})
+    translated = native_config(native)
     translated.connector.drop_marked_crops = True
+    translated = restore_fields(translated, lost, source='config.json')
     for key in _KEPT_FIELDS:
         if config.get(key) is not None:
             setattr(translated, key, config[key])
@@ -100,9 +104,8 @@ def released_code(config: MolmoConfig, layout: str = 'released') -> dict[str, di
 def released_config(config: MolmoConfig) -> dict[str, Any]:
     """``config.json`` in the terms of Molmo-7B-D, with our blocks for vision and connector."""
     content = {
-        **_own_fields(config),
-        'vision': _own_fields(config.vision),
-        'connector': _own_fields(config.connector),
+        **own_fields(config),
+        **_kept_fields(config),
         'architectures': [MolmoForCausalLM.__name__],
         'tie_word_embeddings': False,
     }
@@ -110,11 +113,10 @@ def released_config(config: MolmoConfig) -> dict[str, Any]:
     return {**content, 'auto_map': auto_map} if auto_map else content
 
 
-def _own_fields(config: PretrainedConfig) -> dict[str, Any]:
-    """The fields of a configuration without those that every configuration of transformers has, but for a few."""
-    common = set(PretrainedConfig().to_dict()) - {'model_type'}
-    kept = {key: value for key in _KEPT_FIELDS if (value := getattr(config, key, None)) is not None}
-    return {**{key: value for key, value in config.to_dict().items() if key not in common}, **kept}
+def _kept_fields(config: MolmoConfig) -> dict[str, Any]:
+    """Of the fields that every configuration of transformers has, those that are told."""
+    content = config.to_dict()
+    return {key: content[key] for key in _KEPT_FIELDS if content.get(key) is not None}
 
 
 def molmoe_config(config: MolmoConfig) -> dict[str, Any]:
@@ -130,9 +132,10 @@ def molmoe_config(config: MolmoConfig) -> dict[str, Any]:
         'image_pooling_2d': native['image_pooling_2d'].replace('_', '-'),
         'loss_token_weighting': native.pop('multi_annotation_weighting'),
     }
-    kept = {key: value for key in _KEPT_FIELDS if (value := getattr(config, key, None)) is not None}
     about = {'architectures': [MolmoForCausalLM.__name__], 'model_type': config.model_type}
-    return {**native, **legacy, **kept, **about}
+    content = {**native, **legacy, **_kept_fields(config), **about}
+    lost = lost_fields(config, config_from_native(content))
+    return {**content, NAME: lost} if lost else content
 
 
 def molmoe_rules(config: MolmoConfig) -> list[Rule]:

@@ -4,6 +4,7 @@
 
 import datetime
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import IO, Any, Union
@@ -24,6 +25,9 @@ TRAINING_STATE: list[Any] = [
     *((_RECONSTRUCT, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
 ]
 """What a training state holds beside tensors and plain values: times, and the state of numpy's random generator."""
+
+_GLOBAL = re.compile(r'(?:Unsupported global: GLOBAL|unsupported GLOBAL) (\S+)')
+"""How torch names what it refuses."""
 
 _METADATA = {
     ('pathlib', 'PosixPath'),
@@ -60,9 +64,10 @@ def load_torch(file: Union[Path, IO[bytes]], *, name: str) -> Any:
         with torch.serialization.safe_globals(TRAINING_STATE):
             return torch.load(file, map_location='cpu', weights_only=True, mmap=mapped or None)
     except pickle.UnpicklingError as error:
-        found = str(error).partition('Unsupported global: ')[2].partition(' was ')[0]
+        found = _GLOBAL.search(str(error))
         raise ValueError(
-            f'{name} holds {found or "objects"}, neither tensor nor plain value, which is not read: it could run code.'
+            f'{name} holds {found[1] if found else "objects"}, neither tensor nor plain value, which is not read: '
+            'it could run code.'
         ) from error
     except (EOFError, KeyError, OSError, RuntimeError) as error:
         raise ValueError(f'{name} is damaged, or no file of torch.save: {error}') from error

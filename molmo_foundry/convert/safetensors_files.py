@@ -3,9 +3,11 @@
 """Writing safetensors shards with an index, holding one shard in memory at a time."""
 
 import json
+from itertools import islice
 from pathlib import Path
-from typing import Iterable, Iterator, Sequence
+from typing import Iterable, Sequence
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -41,20 +43,25 @@ def write_shards(
         sizes (Sequence[tuple[str, int]]): The same keys in the same order with their bytes.
         directory (Path): Where to write.
         limit (int): Most bytes of a shard.
+
+    Raises:
+        OSError: If a file cannot be written, as on a full disk; names it.
     """
-    shards = plan_shards(sizes, limit)
-    if len(shards) == 1:
-        save_file(_take(tensors, len(sizes)), directory / 'model.safetensors', metadata={'format': 'pt'})
-        return
-    stream, weight_map = iter(tensors), {}
+    shards, stream = plan_shards(sizes, limit), iter(tensors)
+    weight_map: dict[str, str] = {}
     for number, keys in enumerate(shards, start=1):
-        name = f'model-{number:05}-of-{len(shards):05}.safetensors'
-        save_file(_take(stream, len(keys)), directory / name, metadata={'format': 'pt'})
+        name = 'model.safetensors' if len(shards) == 1 else f'model-{number:05}-of-{len(shards):05}.safetensors'
+        _save({key: tensor.contiguous() for key, tensor in islice(stream, len(keys))}, directory / name)
         weight_map.update(dict.fromkeys(keys, name))
-    index = {'metadata': {'total_size': sum(size for _, size in sizes)}, 'weight_map': dict(sorted(weight_map.items()))}
-    (directory / 'model.safetensors.index.json').write_text(json.dumps(index, indent=2) + '\n')
+    assert next(stream, None) is None, 'sizes are those of all tensors'
+    if len(shards) > 1:
+        total = sum(size for _, size in sizes)
+        index = {'metadata': {'total_size': total}, 'weight_map': dict(sorted(weight_map.items()))}
+        (directory / 'model.safetensors.index.json').write_text(json.dumps(index, indent=2) + '\n')
 
 
-def _take(tensors: Iterable[tuple[str, Tensor]], count: int) -> dict[str, Tensor]:
-    stream: Iterator[tuple[str, Tensor]] = iter(tensors)
-    return {key: tensor.contiguous() for key, tensor in (next(stream) for _ in range(count))}
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path, metadata={'format': 'pt'})
+    except SafetensorError as error:
+        raise OSError(f'{path} cannot be written: {error}') from error

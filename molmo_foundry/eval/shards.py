@@ -2,50 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading Composer's sharded checkpoints without running what is in them.
 
-A sharded folder has an index, `.metadata`, which torch unpickles without a check. Here only the classes that an index
-is made of are let through.
+A sharded folder has an index, `.metadata`, which torch unpickles without a check. Here `convert.safe_pickle` does it.
 """
 
-import pickle
-from dataclasses import is_dataclass
-from enum import Enum
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import torch
 import torch.distributed.checkpoint as dcp
 from composer.utils import dist
 from torch import nn
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 
-_MODULES = ('torch.distributed.checkpoint.metadata', 'torch.distributed.checkpoint.filesystem')
-_NAMES = {
-    ('collections', 'OrderedDict'),
-    ('pathlib', 'PosixPath'),
-    ('torch', 'Size'),
-    ('torch.serialization', '_get_layout'),
-}
-
-
-class _IndexUnpickler(pickle.Unpickler):
-    """Knows the data classes of an index and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """A class that an index may name.
-
-        Raises:
-            UnpicklingError: If it is any other.
-        """
-        found = vars(torch).get(name) if module == 'torch' else None
-        if isinstance(found, torch.dtype):
-            return found
-        if (module, name) in _NAMES:
-            return super().find_class(module, name)
-        found = vars(import_module(module)).get(name) if module in _MODULES else None
-        if is_dataclass(found) or (isinstance(found, type) and issubclass(found, Enum)):
-            return found
-        raise pickle.UnpicklingError(f'it names {module}.{name}, which no index needs')
+from molmo_foundry.convert.safe_pickle import load_metadata
 
 
 class _ShardReader(dcp.FileSystemReader):
@@ -57,14 +24,8 @@ class _ShardReader(dcp.FileSystemReader):
         Raises:
             ValueError: If it names anything that an index does not need.
         """
-        path = Path(self.path) / '.metadata'
-        try:
-            with path.open('rb') as file:
-                metadata = _IndexUnpickler(file).load()
-        except pickle.UnpicklingError as error:
-            raise ValueError(f'{path} is not read, for it could run code: {error}.') from error
-        if metadata.storage_meta is None:
-            metadata.storage_meta = StorageMeta()
+        metadata = load_metadata(Path(self.path) / '.metadata')
+        metadata.storage_meta = metadata.storage_meta or StorageMeta()
         metadata.storage_meta.load_id = self.load_id
         return metadata
 

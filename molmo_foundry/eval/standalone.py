@@ -9,7 +9,8 @@ from composer import Trainer
 from composer.utils import dist
 from llmfoundry.utils.builders import build_logger
 
-from molmo_foundry.eval.checkpoint import SHARDED, kind_of, load_model
+from molmo_foundry.convert.locate import SHARDED, kind_of, latest_of
+from molmo_foundry.eval.checkpoint import load_model
 from molmo_foundry.eval.evaluator import MolmoEvaluator
 from molmo_foundry.eval.runner import TaskResult
 from molmo_foundry.eval.shards import load_shards
@@ -41,7 +42,7 @@ def evaluate(recipe: Mapping[str, Any]) -> list[TaskResult]:
         ValueError: If a setting is wrong, or the checkpoint does not fit the model.
         FileNotFoundError: If the checkpoint or the data of a task is not there.
     """
-    path = Path(recipe['load_path'])
+    path = latest_of(Path(recipe['load_path']))
     name = recipe.get('name') or path.name.removesuffix('.pt').removesuffix('-rank0')
     evaluator = MolmoEvaluator(**recipe['evaluator'])
     tokenizer = (recipe.get('tokenizer') or {}).get('kwargs')

@@ -15,6 +15,7 @@ from molmo_foundry.convert import load_llm, load_vit
 from molmo_foundry.model.flops import attended_pairs, count_flops
 from molmo_foundry.model.loss import LossWeights
 from molmo_foundry.model.modeling import MolmoForCausalLM, MolmoOutput
+from molmo_foundry.model.moe import choose_implementation
 from molmo_foundry.model.presets import build_config
 from molmo_foundry.train.activation_checkpointing import ActivationCheckpointing, checkpoint_blocks
 from molmo_foundry.train.compilation import compile_all_blocks
@@ -43,6 +44,8 @@ class ComposerMolmo(HuggingFaceModel):
         llm_weights (str, optional): Directory or hub id of a language model to start from; see `convert.load_llm`.
         vit_weights (str, optional): Directory or hub id of a vision tower to start from; see `convert.load_vit`.
         attn_implementation (str): ``sdpa``, or ``flex`` for block-sparse masks on CUDA.
+        moe_implementation (str): How experts are multiplied: ``torch``, or ``megablocks`` on CUDA; see
+            `model.grouped_matmul`.
         z_loss_weight (float): Factor of the z-loss.
         freeze (Sequence[str]): Components that are not trained: ``llm``, ``vit``, ``connector``.
         train_embedding (str): Which ends of the language model are trained; see `train.freezing`.
@@ -66,6 +69,7 @@ class ComposerMolmo(HuggingFaceModel):
         llm_weights: Optional[str] = None,
         vit_weights: Optional[str] = None,
         attn_implementation: str = 'sdpa',
+        moe_implementation: str = 'torch',
         z_loss_weight: float = 1e-4,
         freeze: Sequence[str] = (),
         train_embedding: str = 'lm_head',
@@ -98,6 +102,7 @@ class ComposerMolmo(HuggingFaceModel):
         if pretrained and not next(model.parameters()).is_meta:
             load_pretrained(model, pretrained)
         model.config._attn_implementation = ATTENTION[attn_implementation]
+        choose_implementation(model, moe_implementation)
         super().__init__(model, tokenizer=tokenizer, shift_labels=True)
         self.molmo_config = model.config
         self.z_loss_weight = z_loss_weight
@@ -180,8 +185,7 @@ class ComposerMolmo(HuggingFaceModel):
 
     def update_metric(self, batch: Mapping[str, Any], outputs: MolmoOutput, metric: Metric) -> dict[str, Any]:
         """Adds a batch of held-out data to a metric."""
-        del batch
-        metric.update(outputs.loss_sums)
+        metric.update(batch, outputs.loss_sums)
         return {}
 
     def flops_per_batch(self, batch: Mapping[str, Any]) -> float:

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dropless top-k mixture of experts (OLMoE, MolmoE), in the parameter layout of the native checkpoints.
 
-Tokens are sorted by expert and multiplied in one batched product, padded to the fullest expert. Its length is the one
-number that the host has to wait for; everything else stays on the device. Shapes: N tokens, L layers, E experts,
-K experts a token, F inner width of an expert, D hidden size.
+Each token goes to K experts: its copies are sorted by expert, multiplied with their experts' matrices (in
+`grouped_matmul`, which has two implementations), sorted back and summed by the router's weights. No sum depends on the
+order in which threads happen to finish.
+
+Shapes: N tokens, L layers, E experts, K experts a token, F inner width of an expert, D hidden size.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from molmo_foundry.model.config import MolmoConfig
+from molmo_foundry.model.grouped_matmul import IMPLEMENTATIONS, GroupedMatmul, load_kernels
 
 
 @dataclass
@@ -98,11 +101,11 @@ class ExpertMLP(nn.Module):
         self.v1 = nn.Parameter(torch.empty(rows, config.hidden_size))
         self.w2 = nn.Parameter(torch.empty(rows, config.hidden_size))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Applies expert e to ``x[e]``: (E, C, D) → (E, C, D)."""
-        w1, v1, w2 = (w.view(self.num_experts, -1, x.shape[-1]) for w in (self.w1, self.v1, self.w2))
-        hidden = F.silu(torch.bmm(x, w1.transpose(1, 2))) * torch.bmm(x, v1.transpose(1, 2))
-        return torch.bmm(hidden, w2)
+    def forward(self, rows: Tensor, multiply: GroupedMatmul) -> Tensor:
+        """Applies to each row its expert: (N K, D) sorted by expert → (N K, D)."""
+        w1, v1, w2 = (w.view(self.num_experts, -1, rows.shape[-1]) for w in (self.w1, self.v1, self.w2))
+        hidden = F.silu(multiply(rows, w1, transpose=True)) * multiply(rows, v1, transpose=True)
+        return multiply(hidden, w2)
 
 
 class Experts(nn.Module):
@@ -114,11 +117,16 @@ class Experts(nn.Module):
 
 
 class MixtureOfExperts(nn.Module):
-    """The feed-forward part of a mixture-of-experts block."""
+    """The feed-forward part of a mixture-of-experts block.
+
+    Attributes:
+        implementation: How experts are multiplied: a name in `grouped_matmul.IMPLEMENTATIONS`.
+    """
 
     def __init__(self, config: MolmoConfig):
         super().__init__()
         self.top_k = config.moe_top_k
+        self.implementation = 'torch'
         self.router = Router(config)
         self.experts = Experts(config)
 
@@ -134,17 +142,48 @@ class MixtureOfExperts(nn.Module):
         """
         tokens = x.reshape(-1, x.shape[-1])
         logits, probs = self.router(tokens)
-        num_experts = probs.shape[-1]
         weights, chosen = probs.topk(self.top_k, dim=-1)
         if record is not None:
             record.add(logits, probs, chosen)
-        experts, order = chosen.flatten().sort(stable=True)
-        counts = experts.new_zeros(num_experts).index_add(0, experts, torch.ones_like(experts))
-        starts = counts.cumsum(0) - counts
-        slots = torch.arange(len(experts), device=x.device) - starts[experts]
-        source = order // self.top_k
-        padded = tokens.new_zeros(num_experts, int(counts.max()), tokens.shape[-1])
-        padded = padded.index_put((experts, slots), tokens[source])
-        outputs = self.experts.mlp(padded)[experts, slots]
-        outputs = outputs * weights.flatten()[order, None].to(outputs.dtype)
-        return torch.zeros_like(tokens, dtype=outputs.dtype).index_add(0, source, outputs).view_as(x)
+        outputs = self.apply_experts(tokens, chosen)
+        return torch.bmm(weights[:, None].to(outputs.dtype), outputs).view_as(x)
+
+    @torch.compiler.disable  # how many rows an expert has is known at run time only
+    def apply_experts(self, tokens: Tensor, chosen: Tensor) -> Tensor:
+        """What the chosen experts make of each token.
+
+        Args:
+            tokens (Tensor): (N, D).
+            chosen (Tensor): (N, K) numbers of experts.
+
+        Returns:
+            Tensor: (N, K, D).
+        """
+        num_experts = self.experts.mlp.num_experts
+        order = chosen.flatten().argsort(stable=True)
+        counts = order.new_zeros(num_experts).index_add(0, chosen.flatten(), torch.ones_like(order))
+        copies = tokens[:, None].expand(-1, self.top_k, -1).flatten(0, 1)
+        outputs = self.experts.mlp(copies.index_select(0, order), IMPLEMENTATIONS[self.implementation](counts))
+        return outputs.index_select(0, order.argsort()).view(*chosen.shape, -1)
+
+
+def choose_implementation(model: nn.Module, implementation: str) -> None:
+    """Chooses how the experts of a model are multiplied; parameters stay what they are.
+
+    Args:
+        model (nn.Module): Any model; one without experts is left as it is.
+        implementation (str): ``torch``, or ``megablocks`` (CUDA and bfloat16 only).
+
+    Raises:
+        ValueError: If there is no such implementation.
+        ImportError: If it needs packages that are not installed.
+    """
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(
+            f'moe_implementation={implementation!r} does not exist; choose one of: {", ".join(IMPLEMENTATIONS)}.'
+        )
+    if implementation == 'megablocks':
+        load_kernels()
+    for module in model.modules():
+        if isinstance(module, MixtureOfExperts):
+            module.implementation = implementation

@@ -11,8 +11,8 @@ A recipe's block::
 
 The components listed train nothing but their updates; the others train as ever unless `freeze` names them. Layers are
 put in place by `peft.inject_adapter_in_model`, so the model stays a `MolmoForCausalLM`, with the sharding, generation
-and checkpoints of one. A checkpoint holds base weights, updates and their factor: `merge_lora` needs nothing else to
-make plain weights of it.
+and checkpoints of one. A checkpoint holds base weights, updates and their factor, all that `convert.lora.merge_lora`
+needs to make plain weights of it.
 """
 
 import re
@@ -20,8 +20,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from molmo_foundry.convert.lora import SCALE
 from molmo_foundry.train.components import component_of
 
 MATRICES: dict[str, str] = {
@@ -31,8 +32,7 @@ MATRICES: dict[str, str] = {
 }
 """Linear layers of each component that get updates, as patterns of whole names."""
 
-_BASE, _DOWN, _UP = '.base_layer.', '.lora_A.default.', '.lora_B.default.'
-_SCALE = 'lora_scale'
+_DOWN, _UP = '.lora_A.default.', '.lora_B.default.'
 
 
 @dataclass(frozen=True)
@@ -103,24 +103,4 @@ def add_lora(model: nn.Module, settings: LoraSettings) -> None:
         is_update = _DOWN in name or _UP in name
         is_free = name in trained and component_of(name) not in settings.components
         parameter.requires_grad_(is_update or is_free)
-    model.register_buffer(_SCALE, torch.tensor(settings.alpha / settings.rank))
-
-
-def merge_lora(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of the plain model: each matrix with its update added, under its own name.
-
-    Args:
-        state (Mapping[str, Tensor]): Of a model with updates; that of one without is returned as it is.
-
-    Returns:
-        dict[str, Tensor]: W + alpha / rank * B A, computed in float32 and stored in the type of W.
-    """
-    merged = {}
-    for name, tensor in state.items():
-        if name == _SCALE or _DOWN in name or _UP in name:
-            continue
-        down, up = (state.get(name.replace(_BASE, part)) for part in (_DOWN, _UP))
-        if _BASE in name and down is not None and up is not None:
-            tensor = (tensor.float() + state[_SCALE] * up.float() @ down.float()).to(tensor.dtype)
-        merged[name.replace(_BASE, '.')] = tensor
-    return merged
+    model.register_buffer(SCALE, torch.tensor(settings.alpha / settings.rank))

@@ -40,6 +40,8 @@ LLMS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Name → (prefix of the class in transformers, settings that differ from `LLM`)."""
 
+DECODER = {'hidden_size': 32, 'intermediate_size': 48, 'num_hidden_layers': 2, 'num_attention_heads': 4}
+
 VISION: dict[str, Any] = {
     'image_size': (16, 16),
     'patch_size': 4,
@@ -76,7 +78,13 @@ def saved(model: PreTrainedModel, directory: Path, **options: Any) -> Path:
 
 def molmo_around(config: PretrainedConfig, **changes: Any) -> MolmoForCausalLM:
     """A random Molmo whose decoder has the architecture of a language model."""
-    fields = {**llm_fields(config), 'vocab_size': VOCAB, 'additional_vocab_size': 16, 'vision': VISION}
-    connector = {'vit_layers': (-1, -3)}
+    return random_molmo(**{**llm_fields(config), **changes})
+
+
+def random_molmo(**fields: Any) -> MolmoForCausalLM:
+    """A tiny Molmo with such a decoder; ``vision`` and ``connector`` are merged with its own."""
+    vision = {**VISION, **fields.pop('vision', {})}
+    connector = {'vit_layers': (-1, -3), **fields.pop('connector', {})}
+    sizes = {'vocab_size': VOCAB, 'additional_vocab_size': 16, **DECODER}
     torch.manual_seed(1)
-    return MolmoForCausalLM(MolmoConfig(**{**fields, 'connector': connector, **changes})).eval()
+    return MolmoForCausalLM(MolmoConfig(**{**sizes, **fields, 'vision': vision, 'connector': connector})).eval()

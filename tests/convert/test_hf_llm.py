@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from hub_models import LLMS, VOCAB, make_llm, molmo_around, saved
+from intruder import Intruder
 from safetensors.torch import load_file, save_file
 
 from molmo_foundry.convert import load_llm
@@ -157,16 +158,6 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path, change: Any, message:
         load_llm(molmo_around(hub.config), tmp_path)
 
 
-class Intruder:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, target: Path):
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, tuple]:
-        return Path.touch, (self.target,)
-
-
 def test_damaged_and_malicious_files_are_named(tmp_path: Path) -> None:
     hub = make_llm('llama3')
     molmo = molmo_around(hub.config)
@@ -202,6 +193,10 @@ def test_an_index_that_does_not_hold_is_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(index))
     with pytest.raises(ValueError, match=f'there is no tensor {first}, although model.safetensors.index.json says so'):
         HubWeights(tmp_path).get(first)
+    path.write_text(json.dumps({'weight_map': {first: '../model.safetensors'}}))
+    with pytest.raises(ValueError, match=r'names \.\./model.safetensors, which is not a file beside it'):
+        HubWeights(tmp_path)
+    path.write_text(json.dumps(index))
     (tmp_path / index['weight_map'][last]).unlink()
     with pytest.raises(FileNotFoundError, match='is missing, although model.safetensors.index.json names it'):
         HubWeights(tmp_path).get(last)
@@ -212,3 +207,19 @@ def test_a_source_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for source in (tmp_path / 'absent', 'nobody/nothing@main'):
         with pytest.raises(FileNotFoundError, match=f'{source} is no directory, and could not be downloaded'):
             load_llm(molmo_around(make_llm('llama3').config), source)
+
+
+def test_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only weights and small files are asked for; pickled weights only where there are no others."""
+    hub, asked = make_llm('llama3'), []
+    saved(hub, tmp_path, safe_serialization=False)
+
+    def download(repository: str, **options: Any) -> str:
+        asked.append((repository, options['revision'], options['allow_patterns'][-1]))
+        return str(tmp_path)
+
+    monkeypatch.setattr('molmo_foundry.convert.hub.snapshot_download', download)
+    molmo = molmo_around(hub.config)
+    load_llm(molmo, 'owner/name@fp32')
+    assert_same_logits(molmo, hub)
+    assert asked == [('owner/name', 'fp32', '*.safetensors'), ('owner/name', 'fp32', 'pytorch_model*.bin')]

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from hub_models import make_llm, saved
+from hub_models import saved
+from published_parts import hub_llm, hub_tower, overrides
 from test_hf_vit import TOWERS
 from typer.testing import CliRunner
 
 from molmo_foundry import ComposerMolmo, MolmoForCausalLM, MolmoProcessor
 from molmo_foundry.cli.convert import app
-from molmo_foundry.convert.hf_llm import llm_fields
 from molmo_foundry.model.decoder import Decoder
 from molmo_foundry.model.presets import build_config
 
@@ -22,7 +22,7 @@ from molmo_foundry.model.presets import build_config
 @pytest.fixture(scope='module')
 def llm(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published language model with its tokenizer of 512 tokens."""
-    directory = saved(make_llm('smollm2', vocab_size=512), tmp_path_factory.mktemp('hub') / 'llm')
+    directory = saved(hub_llm(), tmp_path_factory.mktemp('hub') / 'llm')
     for path in (golden / 'tiny-qwen2').iterdir():
         shutil.copy(path, directory)
     return directory
@@ -30,7 +30,7 @@ def llm(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='module')
 def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(TOWERS['siglip'].make(), tmp_path_factory.mktemp('hub') / 'vit')
+    return saved(hub_tower(), tmp_path_factory.mktemp('hub') / 'vit')
 
 
 def test_the_command_line(llm: Path, vit: Path, tmp_path: Path) -> None:
@@ -68,24 +68,31 @@ def test_failures_leave_nothing(llm: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ['init', '--llm', str(llm), '--vit', str(llm), '--out', str(out)])
     assert done.exit_code == 1 and "model_type='llama' cannot be converted" in done.output
     assert list(tmp_path.iterdir()) == []
+    done = CliRunner().invoke(app, ['init', '--llm', 'qwen2', '--vit', 'siglip', '--out', str(out)])
+    assert done.exit_code == 1 and 'qwen2 is no language model: give a directory, a hub id' in done.output
+    assert 'qwen2_7b, qwen2_72b' in done.output and 'tiny' not in done.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def recipe(llm: Path, **changes: Any) -> ComposerMolmo:
     """A recipe's model block."""
-    fields = llm_fields(make_llm('smollm2', vocab_size=512).config)
-    vision = {'hidden_act': 'gelu_pytorch_tanh', 'layer_norm_eps': 1e-6, 'vit_type': 'siglip', 'num_positions': 16}
-    vision |= {'image_size': (16, 16), 'patch_size': 4, 'hidden_size': 16, 'intermediate_size': 24}
-    vision |= {'num_attention_heads': 2, 'num_hidden_layers': 3}
-    overrides = {**fields, 'vocab_size': 512, 'vision': vision}
-    return ComposerMolmo(llm='tiny', vit='tiny', overrides=overrides, **{'llm_weights': str(llm), **changes})
+    return ComposerMolmo(llm='tiny', vit='tiny', overrides=overrides(), **{'llm_weights': str(llm), **changes})
 
 
-def test_a_recipe(llm: Path, vit: Path) -> None:
+def test_a_recipe(llm: Path, vit: Path, capfd: pytest.CaptureFixture[str]) -> None:
     model = recipe(llm, vit_weights=str(vit), init_device='mixed').model.model
-    hub, tower = make_llm('smollm2', vocab_size=512), TOWERS['siglip'].make()
-    assert torch.equal(model.transformer.wte.embedding, hub.model.embed_tokens.weight)
+    assert torch.equal(model.transformer.wte.embedding, hub_llm().model.embed_tokens.weight)
     norm = model.vision_backbone.image_vit.transformer.resblocks[0].ffn_norm.weight
-    assert torch.equal(norm, tower.vision_model.encoder.layers[0].layer_norm2.weight)
+    assert torch.equal(norm, hub_tower().vision_model.encoder.layers[0].layer_norm2.weight)
+    shown = capfd.readouterr().err
+    assert f'load {llm}: 100%' in shown and f'load {vit}: 100%' in shown
+
+
+def test_a_recipe_of_another_architecture(llm: Path, vit: Path) -> None:
+    with pytest.raises(ValueError, match=rf'{llm} is of another architecture .* num_hidden_layers=3 \(there: 2\)'):
+        ComposerMolmo(llm='tiny', vit='tiny', overrides={**overrides(), 'num_hidden_layers': 3}, llm_weights=str(llm))
+    with pytest.raises(ValueError, match=r'model.safetensors: model.embed_tokens.weight has shape \(512, 32\), which'):
+        ComposerMolmo(llm='tiny', vit='tiny', overrides={**overrides(), 'vocab_size': 400}, llm_weights=str(llm))
 
 
 def test_weights_need_a_real_device(llm: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 import pytest
 import torch
 import yaml
+from intruder import Intruder
 from torch import Tensor
 
 from molmo_foundry.convert import load_native
@@ -78,6 +79,13 @@ def test_weights_keep_their_type(tmp_path: Path, state: State, native: dict[str,
 def test_config_of_a_run(tmp_path: Path, reference: MolmoForCausalLM, state: State, native: dict[str, Any]) -> None:
     run = {'run_name': 'captioner', 'model': native, 'optimizer': {'name': 'adamw'}}
     assert_same_model(load_native(write(tmp_path, state, run, 'config.yaml')), reference)
+
+
+def test_numbers_as_people_write_them(tmp_path: Path, state: State, native: dict[str, Any]) -> None:
+    folder = write(tmp_path, state, {key: value for key, value in native.items() if key != 'layer_norm_eps'})
+    with (folder / 'model.yaml').open('a') as file:
+        file.write('layer_norm_eps: 2e-5\n')
+    assert load_native(folder).config.layer_norm_eps == 2e-5
 
 
 def in_groups(state: State) -> State:
@@ -267,6 +275,9 @@ def test_missing_files_are_named(tmp_path: Path, state: State, native: dict[str,
     (tmp_path / 'list' / 'model.yaml').write_text('- 1\n')
     with pytest.raises(ValueError, match='model.yaml is not a mapping of configuration keys'):
         load_native(write(tmp_path / 'list', state, None))
+    (tmp_path / 'list' / 'model.yaml').write_text('d_model: [1\n')
+    with pytest.raises(ValueError, match='model.yaml is not YAML'):
+        load_native(tmp_path / 'list')
 
 
 @pytest.mark.parametrize('mark', ['rank0.pt', 'model_and_optim/.metadata', 'model/rank0.pt', 'model/.metadata'])
@@ -278,16 +289,6 @@ def test_sharded_checkpoints_are_told_how_to_go_on(tmp_path: Path, native: dict[
         load_native(tmp_path)
 
 
-class Intruder:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, target: Path):
-        self.target = target
-
-    def __reduce__(self) -> tuple[Callable, tuple]:
-        return Path.touch, (self.target,)
-
-
 def test_pickled_code_is_not_run(tmp_path: Path, state: State, native: dict[str, Any]) -> None:
     target = tmp_path / 'intruded'
     torch.save({**state, 'extra': Intruder(target)}, tmp_path / 'probe.pt')
@@ -296,6 +297,6 @@ def test_pickled_code_is_not_run(tmp_path: Path, state: State, native: dict[str,
     target.unlink()
 
     write(tmp_path, {**state, 'extra': Intruder(target)}, native)
-    with pytest.raises(ValueError, match='model.pt holds more than tensors, which is not read'):
+    with pytest.raises(ValueError, match='model.pt holds .*getattr, neither tensor nor plain value'):
         load_native(tmp_path)
     assert not target.exists()

@@ -6,6 +6,7 @@ Tolerance 1e-5: the same float32 sums in another order.
 """
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -130,3 +131,15 @@ def test_composer_logs_them() -> None:
     assert losses['total'].item() == pytest.approx(parts, rel=1e-5)
     assert 1 <= losses['moe_max_load'].item() <= 2 and 0 <= losses['moe_min_load'].item() <= 1
     assert math.isfinite(parts) and not losses['moe_load_balance'].requires_grad
+
+
+def test_a_recipe_chooses_the_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = {**DECODER, **MOE, 'vision': VISION, 'connector': CONNECTOR}
+    model = ComposerMolmo(llm='tiny', vit='tiny', overrides=overrides, moe_implementation='torch')
+    layers = [module for module in model.modules() if isinstance(module, MixtureOfExperts)]
+    assert [layer.implementation for layer in layers] == ['torch', 'torch']
+    with pytest.raises(ValueError, match="moe_implementation='cuda' does not exist; choose one of: torch, megablocks"):
+        ComposerMolmo(llm='tiny', vit='tiny', overrides=overrides, moe_implementation='cuda')
+    monkeypatch.setitem(sys.modules, 'megablocks', None)
+    with pytest.raises(ImportError, match='pip install'):
+        ComposerMolmo(llm='tiny', vit='tiny', overrides=overrides, moe_implementation='megablocks')

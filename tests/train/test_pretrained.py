@@ -15,7 +15,7 @@ from golden_training import FOLDER
 
 from molmo_foundry.convert import load_native
 from molmo_foundry.model.modeling import MolmoForCausalLM
-from molmo_foundry.train.lora import LoraSettings, add_lora, merge_lora
+from molmo_foundry.train.lora import LoraSettings, add_lora
 from molmo_foundry.train.pretrained import load_pretrained
 
 
@@ -60,6 +60,15 @@ def test_weights_come_back_from_every_kind(write: Any, device: str, tmp_path: Pa
         assert torch.equal(model.state_dict()[name], tensor), name
 
 
+def test_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = load_native(FOLDER)
+    hugging_face(source, tmp_path)
+    monkeypatch.setattr('molmo_foundry.convert.hub.snapshot_download', lambda name, **_: str(tmp_path / 'hf'))
+    model = MolmoForCausalLM(source.config)
+    load_pretrained(model, 'allenai/Molmo-7B-D-0924')
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in source.state_dict().items())
+
+
 @pytest.mark.parametrize('write', [whole, sharded])
 def test_low_rank_updates_are_merged(write: Any, tmp_path: Path) -> None:
     source = load_native(FOLDER)
@@ -69,8 +78,13 @@ def test_low_rank_updates_are_merged(write: Any, tmp_path: Path) -> None:
             torch.nn.init.ones_(parameter)
     model = load_native(FOLDER)
     load_pretrained(model, write(source, tmp_path))
-    expected = merge_lora(source.state_dict())
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+    adapted = source.state_dict()
+    for name, tensor in model.state_dict().items():
+        layer, _, end = name.rpartition('.')
+        base = adapted.get(name, adapted.get(f'{layer}.base_layer.{end}'))
+        down, up = (adapted.get(f'{layer}.lora_{letter}.default.{end}') for letter in 'AB')
+        expected = base if up is None else base + 32 / 2 * up @ down
+        torch.testing.assert_close(tensor, expected, atol=1e-6, rtol=0)
     assert not torch.equal(
         model.model.transformer.blocks[0].att_proj.weight,
         load_native(FOLDER).model.transformer.blocks[0].att_proj.weight,
@@ -108,12 +122,12 @@ def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:
 
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
     model = load_native(FOLDER)
-    with pytest.raises(FileNotFoundError, match='nowhere does not exist'):
+    with pytest.raises(FileNotFoundError, match='No checkpoint at .*nowhere: it does not exist'):
         load_pretrained(model, tmp_path / 'nowhere')
-    with pytest.raises(FileNotFoundError, match='has none of these'):
+    with pytest.raises(FileNotFoundError, match='has none of .metadata, model.pt, config.json'):
         load_pretrained(model, tmp_path)
     torch.save({'weights': {}}, tmp_path / 'x.pt')
-    with pytest.raises(ValueError, match='x.pt is not a checkpoint of Composer'):
+    with pytest.raises(ValueError, match="x.pt is no Composer checkpoint of a Molmo: it has no 'state'"):
         load_pretrained(model, tmp_path / 'x.pt')
     state = composer_state(model)
     del state['state']['model']['model.model.transformer.ln_f.weight']
