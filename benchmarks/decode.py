@@ -3,7 +3,7 @@
 """How many tokens a second greedy decoding writes: with the key-value cache, without, and transformers' Qwen2.
 
 Both models have the same sizes and random weights, both run transformers' `generate` on the same text prompts. What is
-timed is the whole call, prompt included.
+timed is the whole call, prompt included, in processor time: other work on the machine counts for little.
 
     OMP_NUM_THREADS=1 python benchmarks/decode.py
 """
@@ -29,6 +29,10 @@ SIZES: dict[str, Any] = {
     'num_attention_heads': 8,
     'num_key_value_heads': 2,
 }
+CELLS = ((1, 256), (4, 256), (1, 1024))
+"""Rows of a batch and tokens of a prompt."""
+
+QWEN2 = 'transformers Qwen2, cache'
 MLP = 1376
 """Width of the feed-forward layer; Molmo's configuration counts gate and up projection together."""
 
@@ -54,24 +58,22 @@ def generation(model: Any, batch: int, prompt: int, new: int, **options: Any) ->
     return lambda: model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **fixed, **options)
 
 
-def tokens_per_second(call: Callable[[], Any], tokens: int, rounds: int) -> float:
-    """Median over rounds, after one that does not count."""
-    call()
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return tokens / statistics.median(seconds)
+def seconds_by_contender(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Processor time of every round, after one that does not count; the contenders take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            seconds[name].append(time.process_time() - start)
+    return {name: values[1:] for name, values in seconds.items()}
 
 
 def main() -> None:
     """Prints the table, and writes it if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--prompt', type=int, default=256, help='tokens of a prompt')
-    parser.add_argument('--new', type=int, default=64, help='tokens to write')
-    parser.add_argument('--batches', type=int, nargs='+', default=[1, 4], help='prompts at a time')
-    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--new', type=int, default=32, help='tokens to write')
+    parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--out', type=Path, help='Markdown file to write')
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -79,32 +81,43 @@ def main() -> None:
     contenders = {
         'molmo_foundry, cache': (ours, {'use_cache': True}),
         'molmo_foundry, no cache': (ours, {'use_cache': False}),
-        'transformers Qwen2, cache': (theirs, {'use_cache': True}),
+        QWEN2: (theirs, {'use_cache': True}),
     }
+    cells = []
+    for batch, prompt in CELLS:
+        calls = {
+            name: generation(model, batch, prompt, arguments.new, **options)
+            for name, (model, options) in contenders.items()
+        }
+        seconds = seconds_by_contender(calls, arguments.rounds)
+        tokens = batch * arguments.new
+        cells.append(
+            {
+                name: (
+                    tokens / statistics.median(values),
+                    statistics.median(theirs / mine for mine, theirs in zip(values, seconds[QWEN2])),
+                )
+                for name, values in seconds.items()
+            }
+        )
     millions = sum(parameter.numel() for parameter in theirs.parameters()) / 1e6
+    heads = ''.join(f' batch {batch}, prompt {prompt} | against Qwen2 |' for batch, prompt in CELLS)
     lines = [
         '# Greedy decoding on a CPU',
         '',
-        'Made by `OMP_NUM_THREADS=1 python benchmarks/decode.py --out …`.',
+        'Made by `OMP_NUM_THREADS=1 python benchmarks/decode.py`.',
         '',
-        f'{date.today()}, {platform.processor() or platform.machine()}, {torch.get_num_threads()} thread(s), torch '
-        f'{torch.__version__}, transformers {transformers.__version__}, fp32. {millions:.0f} million parameters, '
-        f'prompts of {arguments.prompt} tokens, {arguments.new} new ones. Tokens a second, all rows together; median '
-        f'of {arguments.rounds} runs.',
+        f'{date.today()}, one core of {platform.processor() or platform.machine()}, torch {torch.__version__}, '
+        f'transformers {transformers.__version__}, fp32, {millions:.0f} million parameters, {arguments.new} new tokens.'
+        f' Tokens per second of processor time, all rows together; medians of {arguments.rounds} rounds in which the '
+        'contenders take turns. Ratios are medians of the ratios of rounds.',
         '',
-        f'| | {" | ".join(f"batch {batch}" for batch in arguments.batches)} |',
-        f'| --- |{" ---: |" * len(arguments.batches)}',
+        f'| |{heads}',
+        f'| --- |{" ---: | ---: |" * len(CELLS)}',
     ]
-    for name, (model, options) in contenders.items():
-        rates = [
-            tokens_per_second(
-                generation(model, batch, arguments.prompt, arguments.new, **options),
-                batch * arguments.new,
-                arguments.rounds,
-            )
-            for batch in arguments.batches
-        ]
-        lines.append(f'| {name} | {" | ".join(f"{rate:.1f}" for rate in rates)} |')
+    for name in contenders:
+        values = ''.join(f' {cell[name][0]:.1f} | {cell[name][1]:.2f}x |' for cell in cells)
+        lines += [f'| {name} |{values}']
     report = '\n'.join(lines) + '\n'
     print(report)
     if arguments.out:

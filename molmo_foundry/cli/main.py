@@ -5,6 +5,7 @@
 import typer
 
 import molmo_foundry
+from molmo_foundry.cli.chat import chat
 from molmo_foundry.cli.convert import app as convert_app
 from molmo_foundry.cli.data import app as data_app
 from molmo_foundry.cli.eval import app as eval_app
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 for name, commands in {'data': data_app, 'convert': convert_app, 'eval': eval_app, 'recipes': recipes_app}.items():
     app.add_typer(commands, name=name)
+app.command()(chat)
 
 
 @app.callback(invoke_without_command=True)

@@ -13,7 +13,7 @@ from typing import Any, Callable, Mapping, Optional
 import numpy as np
 
 from molmo_foundry.data.sources.masks import decode_mask
-from molmo_foundry.eval.metrics import Score, score_response
+from molmo_foundry.eval.metrics import Judge, Score, judge_of, score_response
 
 Facts = Mapping[str, Any]
 Fields = Optional[dict[str, Any]]
@@ -106,11 +106,14 @@ FIELDS: dict[str, Callable[[Facts], Fields]] = {
     'clock': _clock,
     'clock_bench': _clock,
     'caption': _caption,
+    'cap_f1': _caption,
 }
 """The fields of each metric that a task may have."""
 
 
-def score_example(metrics: tuple[str, ...], response: str, facts: Facts, record: str) -> dict[str, Score]:
+def score_example(
+    metrics: tuple[str, ...], response: str, facts: Facts, record: str, judge: Optional[Judge] = None
+) -> dict[str, Score]:
     """Scores a response by every metric whose answer is known.
 
     Args:
@@ -118,6 +121,7 @@ def score_example(metrics: tuple[str, ...], response: str, facts: Facts, record:
         response (str): What the model wrote.
         facts (Mapping): See the module.
         record (str): Id of the example, for errors.
+        judge (Judge, optional): For metrics that take one.
 
     Returns:
         dict[str, Score]: By metric; without those that cannot be known.
@@ -134,6 +138,8 @@ def score_example(metrics: tuple[str, ...], response: str, facts: Facts, record:
         except KeyError as error:
             raise ValueError(f'record {record!r} has no {error}, which metric {metric!r} needs.') from error
         if fields is not None:
+            if judge is not None and judge_of(metric):
+                fields['judge'] = judge
             try:
                 scores[metric] = score_response(metric, response=response, **fields)
             except ValueError as error:

@@ -83,6 +83,7 @@ def generate(
             num_beams=1,
             use_cache=True,
             eos_token_id=None,
+            synced_gpus=False,  # the criterion below keeps ranks in step
             stopping_criteria=StoppingCriteriaList([AllRanksEnded(tokenizer.eos_token_id, prompt_length)]),
         )
     return [_cut(row.tolist(), tokenizer) for row in tokens[: len(rows), prompt_length:].cpu()]

@@ -11,7 +11,7 @@ import datetime
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Sequence, Union
+from typing import Any, Iterable, Iterator, Optional, Sequence, Union
 
 import torch
 from composer.devices import Device
@@ -24,7 +24,7 @@ from molmo_foundry.data.schema import RecordError
 from molmo_foundry.eval.fields import references, score_example
 from molmo_foundry.eval.fingerprint import digest
 from molmo_foundry.eval.generation import Response, generate
-from molmo_foundry.eval.metrics import aggregate
+from molmo_foundry.eval.metrics import Judge, aggregate, find_judge, judge_of
 from molmo_foundry.eval.predictions import ChunkLog, Chunks, Prediction, finish, read_chunks, read_summary
 from molmo_foundry.eval.records import Question, TaskChunks, dummy_inputs, open_records
 from molmo_foundry.eval.settings import EvalSettings
@@ -148,6 +148,7 @@ def _key(task: Task, subject: Subject, settings: EvalSettings, data: Path) -> di
         'batch_size': settings.batch_size,
         'max_examples': settings.max_examples,
         'pixels': settings.pixels,
+        'judge': settings.judge if any(map(judge_of, task.metrics)) else None,
     }
 
 
@@ -157,6 +158,7 @@ def _run_chunks(chunks: TaskChunks, todo: list[int], subject: Subject, settings:
     mine = todo[rank::world_size]
     rounds = math.ceil(len(todo) / world_size)
     dummy = dummy_inputs(chunks.preprocessor)
+    judge = None if settings.judge is None else find_judge(settings.judge)
     loader = DataLoader(
         Subset(chunks, mine),
         batch_size=None,
@@ -171,7 +173,7 @@ def _run_chunks(chunks: TaskChunks, todo: list[int], subject: Subject, settings:
             predictions = []
             for batch in range(batches):
                 part = questions[batch * settings.batch_size : (batch + 1) * settings.batch_size]
-                predictions += _ask(part, chunks.task, dummy, subject)
+                predictions += _ask(part, chunks.task, dummy, subject, judge)
             if round_index < len(mine):
                 log.append(mine[round_index], predictions)
                 new[mine[round_index]] = predictions
@@ -204,14 +206,16 @@ def _agree(loaded: Union[list[Question], RecordError], batch_size: int) -> tuple
     return questions, max(batches for _, batches in ranks)
 
 
-def _ask(questions: Sequence[Question], task: Task, dummy: ModelInputs, subject: Subject) -> list[Prediction]:
+def _ask(
+    questions: Sequence[Question], task: Task, dummy: ModelInputs, subject: Subject, judge: Optional[Judge]
+) -> list[Prediction]:
     """Generates and scores the responses to a batch, which may be empty."""
     inputs = [question.inputs for question in questions]
     responses = generate(subject.model, inputs, dummy, max_new_tokens=task.max_new_tokens, device=subject.device)
-    return [_score(task, question, response) for question, response in zip(questions, responses)]
+    return [_score(task, question, response, judge) for question, response in zip(questions, responses)]
 
 
-def _score(task: Task, question: Question, response: Response) -> Prediction:
+def _score(task: Task, question: Question, response: Response, judge: Optional[Judge]) -> Prediction:
     facts = question.facts
     human = facts.get('is_human')
     size = facts.get('image_size')
@@ -222,7 +226,7 @@ def _score(task: Task, question: Question, response: Response) -> Prediction:
         prediction=response.text,
         finished=response.finished,
         references=references(facts),
-        scores=score_example(task.metrics, response.text, facts, question.id),
+        scores=score_example(task.metrics, response.text, facts, question.id, judge),
         group=None if human is None else 'human' if human else 'aug',
         image_size=size,
         points=facts['points'] if size is not None and 'points' in facts else None,

@@ -5,6 +5,7 @@
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Mapping, Optional, Sequence
 
+from molmo_foundry.eval.metrics import find_judge, judge_of
 from molmo_foundry.eval.tasks import Task, custom_task, select_tasks
 
 
@@ -26,6 +27,7 @@ class EvalSettings:
         pixels: `exact` (float32, as the reference resizes) or `fast` (uint8).
         report: Whether to write HTML pages of all predictions beside the results.
         progress_bar: Whether to show how far a task is.
+        judge: `package.module:function` from a prompt to a reply, for metrics that take a judge; see `eval.metrics`.
         custom_tasks: Further tasks by name, with the keys of `eval.tasks.Task`.
     """
 
@@ -42,6 +44,7 @@ class EvalSettings:
     pixels: str = 'exact'
     report: bool = True
     progress_bar: bool = True
+    judge: Optional[str] = None
     custom_tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -64,7 +67,13 @@ class EvalSettings:
             value = getattr(settings, key)
             if not (isinstance(value, int) and value >= 1) and (value is not None or key == 'batch_size'):
                 raise ValueError(f'evaluator.{key} must be a whole number of at least 1, not {value!r}.')
-        settings.selected_tasks()
+        if settings.judge is not None:
+            find_judge(settings.judge)
+        for task in settings.selected_tasks():
+            for metric in task.metrics:
+                parameter = judge_of(metric)
+                if parameter and parameter.default is parameter.empty and settings.judge is None:
+                    raise ValueError(f'evaluator.judge is missing: metric {metric!r} of task {task.label} needs one.')
         settings.folder_of(settings.data, 'data', 'split')
         return settings
 

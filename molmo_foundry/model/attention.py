@@ -133,8 +133,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: AttentionMask, dropout_p: floa
         out = run(q, k, v, block_mask=mask, enable_gqa=q.shape[1] != k.shape[1])
         assert isinstance(out, Tensor)
         return out
-    if q.shape[1] != k.shape[1]:
-        expand = partial(torch.repeat_interleave, repeats=q.shape[1] // k.shape[1], dim=1)
+    groups, queries = k.shape[1], q.shape[2]
+    if q.shape[1] != groups and queries == 1:  # a decoding step: the heads of a group ask as queries of one head
+        grouped = q.unflatten(1, (groups, -1)).squeeze(3)
+        return F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask, dropout_p=dropout_p).view_as(q)
+    if q.shape[1] != groups:
+        expand = partial(torch.repeat_interleave, repeats=q.shape[1] // groups, dim=1)
         k, v = expand(k), expand(v)
-    causal = mask is None and q.shape[2] > 1
+    causal = mask is None and queries > 1
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p, is_causal=causal)

@@ -17,6 +17,7 @@ from typing import Any, Optional, Sequence, Union
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -92,10 +93,11 @@ class MolmoForCausalLM(PreTrainedModel, GenerationMixin):
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_cache_class = True
-    _supports_static_cache = True
 
     def __init__(self, config: MolmoConfig):
         super().__init__(config)
+        # A compiled step has fixed shapes; how many tokens an expert gets is not known beforehand.
+        self._supports_static_cache = not config.moe_num_experts
         self.model = MolmoModel(config)
         self._freeze_unused_vit_blocks()
         plan_linears(self, config)
@@ -179,8 +181,8 @@ class MolmoForCausalLM(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids (Tensor): (B, T) token ids; negative = padding.
-            attention_mask (Tensor, optional): (B, cached + T), 0 = padding. Default: all cached tokens, and where
-                ``input_ids`` is not negative.
+            attention_mask (Tensor, optional): (B, cached + T), 0 = padding; may be longer, as a static cache is.
+                Default: all cached tokens, and where ``input_ids`` is not negative.
             position_ids (Tensor, optional): (B, T). Default: the number of earlier tokens that a token sees.
             segment_ids (Tensor, optional): (B, T), see `model.attention`; not with a cache.
             subsegment_ids (Tensor, optional): The released name of ``segment_ids``.
@@ -204,17 +206,18 @@ class MolmoForCausalLM(PreTrainedModel, GenerationMixin):
             segment_ids = subsegment_ids
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache()
-        past = 0 if past_key_values is None else past_key_values.get_seq_length()
         if segment_ids is not None and past_key_values is not None:
             raise ValueError('segment_ids cannot be combined with a key-value cache; generate from one conversation.')
-        if attention_mask is None:
-            attention_mask = F.pad(input_ids >= 0, (past, 0), value=True)
+        if attention_mask is None or cache_position is None:  # `generate` gives both: a compiled step may not ask
+            past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
+            if attention_mask is None:
+                attention_mask = F.pad(input_ids >= 0, (past, 0), value=True)
+            if cache_position is None:
+                cache_position = torch.arange(past, past + input_ids.shape[1], device=input_ids.device)
         if position_ids is None and segment_ids is not None:
             position_ids = segment_positions(segment_ids)
         elif position_ids is None:
-            position_ids = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
-        if cache_position is None:
-            cache_position = torch.arange(past, past + input_ids.shape[1], device=input_ids.device)
+            position_ids = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)[:, cache_position]
         mask = self._attention_mask(segment_ids, attention_mask > 0, past_key_values, cache_position)
 
         transformer = self.model.transformer
@@ -305,12 +308,16 @@ class MolmoForCausalLM(PreTrainedModel, GenerationMixin):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Inputs of one decoding step: the new tokens, and the images in the first step only."""
-        past = 0 if past_key_values is None else past_key_values.get_seq_length()
-        if past_key_values is not None:
-            input_ids = input_ids[:, past:]
-        if past:
-            for name in ('images', 'image_masks', 'image_input_idx', 'crop_counts'):
-                kwargs.pop(name, None)
+        if past_key_values is not None and cache_position is not None:
+            new = len(cache_position)
+            if new < input_ids.shape[1]:
+                for name in ('images', 'image_masks', 'image_input_idx', 'crop_counts'):
+                    kwargs.pop(name, None)
+            # Under FSDP the steps go on after this rank's last token, so these are not the tokens at cache_position.
+            input_ids = input_ids[:, -new:].clone(memory_format=torch.contiguous_format)
+            length = past_key_values.get_max_cache_shape()
+            if length and attention_mask is not None:  # one shape for all steps, so that they are compiled once
+                attention_mask = F.pad(attention_mask, (0, length - attention_mask.shape[1]))
         kwargs.pop('position_ids', None)  # counted from the attention mask, which grows with every step
         return {
             'input_ids': input_ids,
@@ -327,9 +334,13 @@ class MolmoForCausalLM(PreTrainedModel, GenerationMixin):
         Right-padded prompts are moved to the right edge first, since new tokens are appended there, and ragged images
         are padded, so that beams may copy rows.
 
+        If the weights are sharded by FSDP2, every rank calls this at the same time, all with images or all without:
+        ranks that are done go through the motions until the last one is.
+
         Args:
             inputs (Tensor, optional): (B, T) prompt ids; also accepted as ``input_ids``.
             **kwargs: ``attention_mask``, the image inputs of `forward`, and whatever transformers' `generate` takes.
+                With ``cache_implementation='static'`` it compiles the decoding step on CUDA; not of experts' mixtures.
 
         Returns:
             What transformers' `generate` returns: left-padded prompts followed by the new tokens.
@@ -350,6 +361,8 @@ class MolmoForCausalLM(PreTrainedModel, GenerationMixin):
         if image_input_idx is not None:
             kwargs['image_input_idx'] = image_input_idx
         kwargs.pop('position_ids', None)
+        if kwargs.get('synced_gpus') is None:
+            kwargs['synced_gpus'] = any(isinstance(parameter, DTensor) for parameter in self.parameters())
         return super().generate(input_ids, attention_mask=kept.long(), **kwargs)
 
 

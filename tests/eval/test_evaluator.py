@@ -119,6 +119,33 @@ def test_results_are_kept_for_the_same_weights_data_and_settings(home: Path, tmp
     assert not changed.cached and changed.folder not in (first.folder, shorter.folder)
 
 
+def test_an_evaluation_goes_on_where_it_broke_off(home: Path, tmp_path: Path) -> None:
+    """Two of four chunks are done, the line of one is torn; nothing is asked twice but that one. See also the kills of
+    real processes in `test_evaluator_runs.py`.
+    """
+    (whole,) = evaluate(home, tmp_path / 'whole', 'shapes_vqa')
+    model, calls, limit = model_of(home), 0, 3
+    generate = model.generate
+
+    def breaks_off(*args: Any, **inputs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == limit:
+            raise InterruptedError
+        return generate(*args, **inputs)
+
+    model.generate = breaks_off
+    with pytest.raises(InterruptedError):
+        evaluate(home, tmp_path / 'broken', 'shapes_vqa', model=model)
+    (log,) = (tmp_path / 'broken').rglob('under-way-*')
+    assert log.read_bytes().count(b'\n') == 2
+    log.write_bytes(log.read_bytes()[:-20])
+    calls, limit = 0, 99
+    (resumed,) = evaluate(home, tmp_path / 'broken', 'shapes_vqa', model=model)
+    assert calls == 3 and not resumed.cached and resumed.metrics == whole.metrics
+    assert (resumed.folder / PREDICTIONS).read_bytes() == (whole.folder / PREDICTIONS).read_bytes()
+
+
 def test_fingerprint_sees_one_bit(home: Path) -> None:
     model = model_of(home)
     before = weights_fingerprint(model)
@@ -165,6 +192,29 @@ def test_all_annotations_and_texts_without_images(home: Path, tmp_path: Path) ->
     )
     found = [(row.id, row.index) for row in read_predictions(result.folder)]
     assert found == [('many#0', (0, 0)), ('many#1', (0, 1)), ('many#2', (0, 2)), ('text', (1, 0)), ('two', (2, 0))]
+
+
+def agreeable_judge(prompt: str) -> str:
+    """Finds one statement in any description, and that it is so."""
+    return '1. yes' if 'Statements:' in prompt else 'A thing.'
+
+
+def test_a_judge_is_asked_where_a_recipe_names_one(home: Path, tmp_path: Path) -> None:
+    """Cap-F1 needs it; whose verdict it is belongs to the key of the results, but for tasks that ask none."""
+    own = {'dataset': 'shapes', 'split': 'validation', 'metrics': ['cap_f1'], 'style': 'long_caption'}
+    judged = {'custom_tasks': {'own': own}, 'judge': f'{__name__}:agreeable_judge', 'max_examples': 2}
+    captions, answers = evaluate(home, tmp_path, 'own', 'shapes_vqa', **judged)
+    assert captions.metrics == {'cap_precision': 1.0, 'cap_recall': 1.0, 'cap_f1': 1.0}
+    (again,) = evaluate(home, tmp_path, 'shapes_vqa', max_examples=2)
+    assert again.cached and again.folder == answers.folder
+    for judge, message in (
+        (None, "evaluator.judge is missing: metric 'cap_f1' of task own needs one"),
+        ('nowhere:judge', "The judge 'nowhere:judge' cannot be imported"),
+        ('json', "The judge 'json' cannot be imported"),
+        ('json:__name__', "The judge 'json:__name__' is no function"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            EvalSettings.parse(settings(home, tmp_path, 'own', **{**judged, 'judge': judge}))
 
 
 def test_worker_processes_read_the_same(home: Path, tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_two_ranks_under_fsdp2_give_the_same(home: Path, whole: Results) -> None
         assert sorted(path.name for path in folder.iterdir()) == [METRICS_FILE, PREDICTIONS]
 
 
+@pytest.mark.proof
 def test_killed_run_resumes(home: Path, whole: Results) -> None:
     process = launch(home, 'killed', 2, 'many')
     deadline = time.monotonic() + 400

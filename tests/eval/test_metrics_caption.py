@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Caption metrics and loss totals."""
 
-import math
-
 import pytest
 
-from molmo_foundry.eval.metrics import LossTotals, aggregate_loss, score
+from molmo_foundry.eval.metrics import score
 
 
 def test_overlap_takes_the_best_reference():
@@ -75,19 +73,3 @@ def test_cap_f1_wants_a_verdict_on_every_statement():
     replies = iter(['one\ntwo', 'three', '1. yes', '1. yes'])
     with pytest.raises(ValueError, match=r'no verdict on statements \[2\] of 2'):
         score('cap_f1', prediction='x', references='y', judge=lambda prompt: next(replies))
-
-
-def test_loss_is_the_mean_over_tokens_however_they_are_batched():
-    parts = [LossTotals(1.0, 4.0, 0.1, 1.0), LossTotals(3.0, 2.0, 0.3, 0.0), LossTotals()]
-    expected = {'loss': 1.5, 'perplexity': math.exp(1.5), 'accuracy': 0.25, 'z_loss': 0.1}
-    assert aggregate_loss(parts) == pytest.approx(expected)
-    assert aggregate_loss([parts[0] + parts[1]]) == pytest.approx(expected)
-
-
-def test_perplexity_may_be_infinite():
-    assert aggregate_loss([LossTotals(weight=1.0, loss=1000.0)])['perplexity'] == math.inf
-
-
-def test_loss_without_tokens_is_an_error():
-    with pytest.raises(ValueError, match='sum to 0'):
-        aggregate_loss([])

@@ -81,6 +81,12 @@ class Tags(HTMLParser):
         self.addresses += [value for name, value in attrs if name in ('src', 'href')]
 
 
+def data_of(page: Path) -> list[dict[str, Any]]:
+    """The predictions that a page carries."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
+    return json.loads(found[1]) if found else []
+
+
 def test_table_has_the_papers_numbers(pages: Path) -> None:
     text = (pages / 'index.html').read_text()
     cells = [re.findall(r'<td class="number.*?">(?:<b>)?(.*?)(?:</b>)?</td>', row) for row in text.split('<tr>')[2:]]
@@ -95,7 +101,8 @@ def test_pages_need_nothing_else_and_carry_no_foreign_script(pages: Path) -> Non
     for page in pages.glob('*.html'):
         tags = Tags(page.read_text())
         assert tags.scripts == (0 if page.name == 'index.html' else 2), 'the data and the script'
-        assert all((pages / address).exists() for address in tags.addresses), page.name
+        shown = [picture for row in data_of(page) for picture in row['pictures']]
+        assert all((pages / address).exists() for address in [*tags.addresses, *shown]), page.name
         assert "default-src 'none'" in page.read_text()
 
 

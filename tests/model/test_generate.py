@@ -11,10 +11,12 @@ import pytest
 import torch
 from tiny_molmo import ragged, random_batch, tiny_model
 from torch import Tensor
+from transformers import CompileConfig
 from transformers.cache_utils import DynamicCache, StaticCache
 
 from molmo_foundry.convert import load_native
 from molmo_foundry.model.modeling import MolmoForCausalLM
+from molmo_foundry.processing.image import ImagePreprocessor
 
 NEW_TOKENS = 12
 GREEDY = {'max_new_tokens': NEW_TOKENS, 'do_sample': False}
@@ -109,6 +111,75 @@ def test_padding_on_either_side(recorded: tuple) -> None:
     alone = [new_tokens(model, one_row(prompts, row))[0] for row in range(len(prompts['input_ids']))]
     assert new_tokens(model, prompts) == alone
     assert new_tokens(model, left_padded(prompts)) == alone
+
+
+def test_compiled_steps_are_one_graph() -> None:
+    """As CUDA compiles them, but for the backend: nothing breaks the graph, no step has shapes of its own."""
+    torch._dynamo.reset()
+    compiled: Any = CompileConfig(backend='eager', mode='default')
+    compiled._compile_all_devices = True
+    model = tiny_model().eval()
+    prompts = tiny_prompts(model)
+    expected = new_tokens(model, prompts)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        assert new_tokens(model, prompts, cache_implementation='static', compile_config=compiled) == expected
+    experts = tiny_model(moe_num_experts=2, moe_top_k=1)
+    with pytest.raises(ValueError, match="does not support `cache_implementation='static'`"):
+        experts.generate(torch.tensor([[1]]), cache_implementation='static', max_new_tokens=2)
+
+
+def test_bfloat16() -> None:
+    """Logits of a cached decode are those of one pass, within the 8 bits of a mantissa: logits here are below 4."""
+    model = tiny_model().eval().bfloat16()
+    prompts = tiny_prompts(model)
+    out = model.generate(**prompts, **GREEDY, return_dict_in_generate=True, output_logits=True)
+    logits = torch.stack(out.logits, dim=1)
+    assert out.past_key_values.key_cache[0].dtype == torch.bfloat16 and logits.abs().max() < 4
+    ids = prompts['input_ids'][0]  # the longest row, which has no padding
+    images = {key: prompts[key][:2] for key in ('images', 'image_masks', 'image_input_idx')}
+    whole = model(input_ids=out.sequences[:1, :-1], crop_counts=[2], **images).logits[0, len(ids) - 1 :]
+    torch.testing.assert_close(logits[0], whole.float(), atol=4 * 2**-7, rtol=0)
+
+
+def test_36_tiles_and_4096_tokens() -> None:
+    """The largest prompt of the benchmarks, with CLIP's grid: 2,400 image tokens of 37 crops, then text."""
+    vision = {'image_size': (336, 336), 'patch_size': 14, 'num_positions': 577, 'max_crops': 36}
+    model = tiny_model(vision=vision).eval()
+    picture = np.random.default_rng(0).integers(256, size=(2100, 2000, 3), dtype=np.uint8)
+    image = ImagePreprocessor.from_config(model.config, pixels='fast')(picture)
+    assert len(image.crops) == 37
+    text = 4096 - NEW_TOKENS - len(image.tokens)
+    ids = torch.cat((torch.from_numpy(image.tokens), torch.arange(text) % model.config.vocab_size))[None]
+    prompt = {
+        'input_ids': ids,
+        'images': torch.from_numpy(image.crops),
+        'image_masks': torch.from_numpy(image.masks),
+        'image_input_idx': torch.from_numpy(image.input_idx),
+        'crop_counts': [37],
+    }
+    cached = model.generate(**prompt, **GREEDY, return_dict_in_generate=True, output_logits=True)
+    assert cached.sequences.shape == (1, 4096) and text > 1000
+    del prompt['input_ids']
+    whole = model(input_ids=cached.sequences[:, :-1], logits_to_keep=NEW_TOKENS, **prompt)
+    torch.testing.assert_close(torch.stack(cached.logits, dim=1), whole.logits, atol=1e-4, rtol=0)
+
+
+def test_what_transformers_offers() -> None:
+    """Sampling, blocked n-grams, and the end of one row, behind which there is padding."""
+    model = tiny_model().eval()
+    prompts = tiny_prompts(model)
+    free = new_tokens(model, prompts)
+    torch.manual_seed(0)
+    sampled = [new_tokens(model, prompts, do_sample=True, temperature=2.0, top_p=0.9) for _ in range(2)]
+    assert sampled[0] != sampled[1]
+    torch.manual_seed(0)
+    assert new_tokens(model, prompts, do_sample=True, temperature=2.0, top_p=0.9) == sampled[0]
+    pairs = [list(zip(row, row[1:])) for row in new_tokens(model, prompts, no_repeat_ngram_size=2)]
+    assert all(len(set(row)) == len(row) for row in pairs)
+    end = next(token for token in free[0] if token not in free[1] + free[2])
+    stopped = new_tokens(model, prompts, eos_token_id=end, pad_token_id=0)
+    length = free[0].index(end) + 1
+    assert stopped == [free[0][:length] + [0] * (NEW_TOKENS - length), *free[1:]]
 
 
 def test_prompts_come_back_left_padded() -> None:

@@ -8,18 +8,17 @@
 """
 
 from molmo_foundry.eval.metrics.aggregate import aggregate
-from molmo_foundry.eval.metrics.judge import Judge
-from molmo_foundry.eval.metrics.loss import LossTotals, aggregate_loss
-from molmo_foundry.eval.metrics.registry import METRICS, Metric, Score, score, score_response
+from molmo_foundry.eval.metrics.judge import Judge, find_judge
+from molmo_foundry.eval.metrics.registry import METRICS, Metric, Score, judge_of, score, score_response
 
 __all__ = [
     'METRICS',
     'Judge',
-    'LossTotals',
     'Metric',
     'Score',
     'aggregate',
-    'aggregate_loss',
+    'find_judge',
+    'judge_of',
     'score',
     'score_response',
 ]

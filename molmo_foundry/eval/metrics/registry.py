@@ -78,6 +78,11 @@ def get_metric(name: str) -> Metric:
     return METRICS[name]
 
 
+def judge_of(name: str) -> Optional[inspect.Parameter]:
+    """The parameter of a metric that takes a judge; without a default if it needs one; None if it knows of none."""
+    return inspect.signature(get_metric(name).function).parameters.get('judge')
+
+
 def score(metric: str, *, prediction: str, **fields: Any) -> Score:
     """Scores one prediction.
 
