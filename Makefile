@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 DATA ?= data_cache/shapes
 STAMP = $(VENV)/.setup-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
-.PHONY: help setup train test proofs lint format docs chromium bench clean
+.PHONY: help setup train test proofs soak lint format docs chromium bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -38,6 +38,9 @@ test: setup ## run the tests
 proofs: setup ## run the slow proofs: kill -9 and resume from S3, stages one after the other, …
 	$(BIN)/python -m pytest -m proof
 
+soak: setup ## kill a packed run of two ranks twenty times; it must end as if nothing had happened (20 minutes)
+	$(BIN)/python -m pytest -s -m proof tests/recipes/test_soak.py
+
 lint: setup ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,6 +59,9 @@ chromium: ## install the browser that the tests look at pages with (Debian; need
 bench: setup ## make the tables of docs/benchmarks.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/image_path.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packing.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packing_realised.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packing_step.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decode.py
 
 clean: ## remove runs and rendered data (not .venv)
 	rm -rf runs data_cache

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memory table of docs/training.md, computed from the presets: no GPU, no weights.
 
-    python benchmarks/memory_table.py [--tokens 9216] [--crops 52] [--gpu-gb 80]
+    python benchmarks/memory_table.py [--rows 4] [--tokens 9216] [--crops 52] [--gpu-gb 80]
 
 Under FSDP2 with float32 weights, bfloat16 compute and AdamW, a rank holds, in bytes:
 
@@ -10,7 +10,8 @@ Under FSDP2 with float32 weights, bfloat16 compute and AdamW, a rank holds, in b
 - gathered: 2 for each parameter of the two largest units, the one that computes and the one fetched ahead, and of the
   root (embeddings and head), which is never released; 4 for each of their gradients before these are scattered;
 - activations of a microbatch: with recomputation, the input of every block and all of one block's; without, all of
-  every block's. Counted by hand from `model.decoder` and `model.vit`; logits by the chunk of `model.loss`.
+  every block's. Counted by hand from `model.decoder` and `model.vit`, checked against what autograd keeps of a small
+  model (`tests/train/test_memory_table.py`); logits by the chunk of `model.loss`.
 
 Allocator slack and communication buffers come on top; the last column takes 85 % of a GPU as usable.
 """
@@ -74,33 +75,55 @@ def sizes_of(config: MolmoConfig, lora: bool) -> Sizes:
     return Sizes(total, trained, max(units), total - sum(units))
 
 
-def activation_bytes(config: MolmoConfig, tokens: int, crops: int, *, recompute: bool) -> float:
-    """Bytes kept for the backward pass of one microbatch in bfloat16.
+def activation_bytes(config: MolmoConfig, rows: int, tokens: int, crops: int, *, recompute: bool) -> float:
+    """Bytes kept for the backward pass of one microbatch in bfloat16, with `sdpa` attention.
 
     Args:
         config (MolmoConfig): The model.
-        tokens (int): Of all rows of the microbatch.
+        rows (int): Of the microbatch.
+        tokens (int): Of all rows together.
         crops (int): Likewise.
         recompute (bool): Whether blocks are recomputed.
     """
     vision = config.vision
-    patches = (vision.patch_grid[0] * vision.patch_grid[1] + vision.num_prefix_tokens) * crops
-    kv = config.num_key_value_heads * config.head_dim
-    inner = config.intermediate_size // 2 * (config.moe_top_k or 1)
-    # Two norms' inputs and outputs, queries, keys, values, attention's output; up, gate, their product.
-    llm_block = tokens * (6 * config.hidden_size + 2 * kv + 3 * inner)
-    vit_block = patches * (8 * vision.hidden_size + 2 * vision.intermediate_size)
+    patches = crops * _patches(config)
     vit_layers = max(layer % vision.num_hidden_layers for layer in config.connector.vit_layers) + 1
     if recompute:
         kept = config.num_hidden_layers * tokens * config.hidden_size + vit_layers * patches * vision.hidden_size
-        kept += max(llm_block, vit_block)
+        kept += block_bytes(config, rows, tokens, crops) / 2
     else:
+        llm_block, vit_block = _blocks(config, rows, tokens, crops)
         kept = config.num_hidden_layers * llm_block + vit_layers * vit_block
     pooled = crops * config.pooled_grid[0] * config.pooled_grid[1]
     features = patches * vision.hidden_size * len(config.connector.vit_layers)
-    connector = 2 * features + pooled * (2 * vision.hidden_size + 3 * (config.intermediate_size // 2))
-    logits = 3 * 4 * CHUNK_POSITIONS * config.embedding_size  # float32 logits, softmax and gradient of one chunk
-    return 2 * (kept + connector) + logits
+    connector = 2 * features + pooled * (4 * vision.hidden_size + 4 * (config.intermediate_size // 2))
+    ends = patches * vision.patch_pixels + 4 * tokens * config.hidden_size  # pixels; the last norm and its result
+    return 2 * (kept + connector + ends) + logit_bytes(config)
+
+
+def block_bytes(config: MolmoConfig, rows: int, tokens: int, crops: int) -> int:
+    """Bytes that the larger kind of block keeps for its backward pass; arguments as above."""
+    return 2 * max(_blocks(config, rows, tokens, crops))
+
+
+def _blocks(config: MolmoConfig, rows: int, tokens: int, crops: int) -> tuple[int, int]:
+    """Numbers that a decoder and a ViT block keep, in units of a bfloat16."""
+    vision, inner = config.vision, config.intermediate_size // 2 * (config.moe_top_k or 1)
+    # Two norms' inputs in float32 (4) and results (2), queries, keys and values of every head (3), attention's output,
+    # what it adds and what the feed-forward part does (3); up, gate and their product; the mask, once a block.
+    llm = tokens * (12 * config.hidden_size + 3 * inner) + tokens**2 // rows
+    # Two norms (4), attention (4); before, within and after the activation.
+    return llm, crops * _patches(config) * (8 * vision.hidden_size + 3 * vision.intermediate_size)
+
+
+def _patches(config: MolmoConfig) -> int:
+    """Positions that the vision tower sees of a crop."""
+    return config.vision.patch_grid[0] * config.vision.patch_grid[1] + config.vision.num_prefix_tokens
+
+
+def logit_bytes(config: MolmoConfig) -> int:
+    """Float32 logits, softmax and gradient of one chunk of positions."""
+    return 3 * 4 * CHUNK_POSITIONS * config.embedding_size
 
 
 def rank_bytes(sizes: Sizes, activations: float, ranks: int) -> float:
@@ -114,6 +137,7 @@ def rank_bytes(sizes: Sizes, activations: float, ranks: int) -> float:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--rows', type=int, default=4, help='rows of a microbatch')
     parser.add_argument('--tokens', type=int, default=4 * 2304, help='tokens of a microbatch (4 rows of 2304)')
     parser.add_argument(
         '--crops', type=int, default=4 * 13, help='crops of a microbatch (12 tiles and the whole, 4 times)'
@@ -128,7 +152,8 @@ def main() -> None:
         config = build_config(llm, vit)
         sizes = sizes_of(config, lora)
         recomputed, kept = (
-            activation_bytes(config, options.tokens, options.crops, recompute=value) for value in (True, False)
+            activation_bytes(config, options.rows, options.tokens, options.crops, recompute=value)
+            for value in (True, False)
         )
         state = 16 * sizes.trained + 4 * (sizes.total - sizes.trained)
         each = [rank_bytes(sizes, recomputed, n) for n in shown]

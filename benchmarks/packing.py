@@ -126,6 +126,10 @@ def compare(count: int) -> list[str]:
         in_batches = lengths.tokens[: fits.sum() // MICROBATCH * MICROBATCH].reshape(-1, MICROBATCH)
         padded = in_batches.sum() / (in_batches.max(axis=1) * MICROBATCH).sum()
         title = f'| {max_tokens}, {max_crops}'
+        full, full_crops = lengths.tokens.mean() / max_tokens, lengths.crops.mean() / max_crops
+        rows.append(
+            f'{title} | one example a row, padded to the full row | {full:.2%} | {full_crops:.1%} | | | 1 | | |'
+        )
         rows.append(f'{title} | one example a row, {MICROBATCH} rows padded alike | {padded:.2%} | | | | 1 | | |')
         buffer = Budgets(max_tokens, max_crops, FIRST_FIT_BUFFER)
         rows.append(f'{title} | first fit over {FIRST_FIT_BUFFER} | {describe(lengths, buffer, first_fit)}')

@@ -28,6 +28,7 @@ def set_up(known_warnings: Iterable[str]) -> None:
     """Sets the environment that Composer reads when it is imported, and silences ``known_warnings``."""
     os.environ.setdefault('FSDP_VERSION', '2')
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+    os.environ.setdefault('WANDB_ALLOW_OFFLINE_ARTIFACTS', 'false')  # else a table asks the server, offline too
     for message in known_warnings:
         warnings.filterwarnings('ignore', message=message)
     print('Importing Composer and LLM-Foundry …', flush=True)

@@ -13,19 +13,17 @@ from typing import Any, Mapping, Union
 
 import numpy as np
 from streaming import StreamingDataset
-from streaming.base.util import clean_stale_shared_memory
 from torch.utils.data import Dataset
 
 from molmo_foundry.data.mds import require_mds
 from molmo_foundry.data.schema import RecordError, from_sample
+from molmo_foundry.data.shared_memory import registration
 from molmo_foundry.data.stream import RecordStream
 from molmo_foundry.processing.choices import example_rng
 from molmo_foundry.processing.preprocessor import ExampleTooLongError, Preprocessor
 from molmo_foundry.processing.types import Example, ModelInputs
 
 log = logging.getLogger(__name__)
-
-_shared_memory_is_clean = False
 
 
 class MolmoDataset(StreamingDataset):
@@ -58,9 +56,8 @@ class MolmoDataset(StreamingDataset):
         for stream in streams.values():
             if stream.remote is None:
                 require_mds(Path(stream.local) / stream.split)
-        if any(stream.remote is not None for stream in streams.values()):
-            clean_shared_memory_once()
-        super().__init__(streams=list(streams.values()), shuffle_seed=seed, **kwargs)
+        with registration(self):
+            super().__init__(streams=list(streams.values()), shuffle_seed=seed, **kwargs)
         self.named_streams = list(streams.items())
         self.preprocessor = preprocessor
         self.training = training
@@ -76,10 +73,13 @@ class MolmoDataset(StreamingDataset):
 
     def __getitem__(self, at: int) -> Union[ModelInputs, RecordError]:
         """Read and prepare a record; an error is returned, so that it leaves a worker process in one piece."""
+        stream = self._stream(at)[0]
         try:
-            return self._prepare(self.read(at))
+            inputs = self._prepare(self.read(at))
         except ValueError as error:
-            return RecordError(f'stream {self._stream(at)[0]!r}: {error}')
+            return RecordError(f'stream {stream!r}: {error}')
+        inputs.metadata['stream'] = stream
+        return inputs
 
     def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
         """Where the order stands, for a checkpoint; an epoch that is over counts as the beginning of the next."""
@@ -116,15 +116,3 @@ class EachOnce(Dataset):
 
     def __getitem__(self, at: int) -> Union[ModelInputs, RecordError]:
         return self.dataset[at]
-
-
-def clean_shared_memory_once() -> None:
-    """Free what a killed run left in shared memory, where it would make Streaming refuse the same download folder.
-
-    Only streams with a remote can meet that, and freeing the memory of a live data set would break it, hence once and
-    before the first is made. Local rank 0 does the work while the others wait.
-    """
-    global _shared_memory_is_clean
-    if not _shared_memory_is_clean:
-        clean_stale_shared_memory()
-        _shared_memory_is_clean = True

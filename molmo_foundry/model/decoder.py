@@ -7,7 +7,7 @@ Shapes: B rows, T tokens, D hidden size, H query heads, G key-value heads, V row
 """
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -148,8 +148,12 @@ class Decoder(nn.Module):
             x = block(x, context)
         return self.ln_f(x)
 
+    @property
+    def head(self) -> nn.Module:
+        """Whose ``weight`` (V, D) gives logits: the output layer, or the input table where they are tied."""
+        return self.ff_out if hasattr(self, 'ff_out') else self.wte
+
     def logits(self, hidden: Tensor) -> Tensor:
         """(…, D) → (…, V)."""
-        if isinstance(self.wte, nn.Embedding) and not hasattr(self, 'ff_out'):
-            return F.linear(hidden, self.wte.weight) * self.logit_scale
-        return self.ff_out(hidden) * self.logit_scale
+        head: Any = self.head
+        return F.linear(hidden, head.weight, getattr(head, 'bias', None)) * self.logit_scale

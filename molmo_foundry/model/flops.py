@@ -95,7 +95,8 @@ def count_flops(
     llm_q = config.num_attention_heads * config.head_dim
     llm_kv = config.num_key_value_heads * config.head_dim
     active_experts = config.moe_top_k if config.moe_num_experts else 1
-    feed_forward = active_experts * 3 * inner * config.hidden_size + config.moe_num_experts * config.hidden_size
+    routing = (config.moe_num_experts + config.moe_top_k) * config.hidden_size if config.moe_num_experts else 0
+    feed_forward = active_experts * 3 * inner * config.hidden_size + routing
     block = 2 * (config.hidden_size * (2 * llm_q + 2 * llm_kv) + feed_forward)
     return FlopCount(
         vit=float(crops * vit),

@@ -241,7 +241,8 @@ class MolmoForCausalLM(PreTrainedModel, GenerationMixin):
             output.logits = transformer.logits(hidden[:, keep])
             return output
         assert loss_weights is not None
-        sums = weighted_loss(hidden, transformer.logits, labels, loss_weights, z_scale=z_loss_scale)
+        states = hidden * transformer.logit_scale
+        sums = weighted_loss(states, transformer.head, labels, loss_weights, z_scale=z_loss_scale)
         output.loss_sums = sums
         output.loss = (sums.ce + sums.z_loss) / sums.weight.clamp(min=torch.finfo(torch.float32).tiny)
         if routing is not None:

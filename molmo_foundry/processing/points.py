@@ -125,13 +125,16 @@ def parse_points(text: str, width: int, height: int) -> np.ndarray:
 
 
 def _as_pairs(points: Points) -> np.ndarray:
-    refusal = f'points must be finite [x, y] pairs, not {points!r:.200}.'
     try:
         pairs = np.array(points, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(refusal) from error
+        raise ValueError(_refusal(points)) from error
     if pairs.size == 0:
         return pairs.reshape(0, 2)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.isfinite(pairs).all():
-        raise ValueError(refusal)
+        raise ValueError(_refusal(points))
     return pairs
+
+
+def _refusal(points: Points) -> str:
+    return f'points must be finite [x, y] pairs, not {points!r:.200}.'

@@ -18,14 +18,14 @@ its placeholder. In any other text ``<|image|>``, like all special tokens, is sp
 Shapes: T tokens, C crops of all images, N patches of a crop, P pooled tokens of a crop.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Sequence, Union
 
 import numpy as np
 
 from molmo_foundry.processing.annotation import ImageSize
-from molmo_foundry.processing.choices import LongestChoice, RandomChoice
+from molmo_foundry.processing.choices import Choices, RandomChoice, long_ways
 from molmo_foundry.processing.formatter import Formatter
 from molmo_foundry.processing.image import ImagePreprocessor
 from molmo_foundry.processing.image_io import ImageError, decode_image
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 NO_LABEL = -100
 """Label of a position that predicts nothing."""
-
-_TURN_SLACK = 5
-"""Tokens that a turn may have beyond those of its longest variant: its EOS, and words cut anew where parts meet."""
 
 
 class ExampleTooLongError(ValueError):
@@ -224,6 +221,8 @@ class Preprocessor:
     def length_bound(self, example: Example, image_sizes: Sequence[ImageSize]) -> tuple[int, int]:
         """How long an example can get, whatever is drawn for it; no pixel is looked at.
 
+        Where nothing is drawn, that is how long it is. Of prompts that are drawn, it is the longest.
+
         Args:
             example (Example): The record; its images are not read.
             image_sizes (sequence): Width and height of each image, upright.
@@ -235,20 +234,37 @@ class Preprocessor:
             ValueError: If an annotation cannot be written; names the record.
         """
         layouts = [self.image_preprocessor.layout(height, width) for width, height in image_sizes]
-        conversations, _ = self.formatter(
-            example,
-            choices=LongestChoice(partial(_count_tokens, self.tokenizer)),
-            image_size=image_sizes[0] if len(image_sizes) == 1 else None,
-        )
+        image_size = image_sizes[0] if len(image_sizes) == 1 else None
+        num_images = len(layouts) if len(example.annotations) == 1 else 0  # that may stand in the text
+        self.formatter(example, image_size=image_size)  # calls an annotation that cannot be written by its number
         branches = [
-            sum(_count_tokens(self.tokenizer, turn) + _TURN_SLACK for turn in conversation.turns)
-            for conversation in conversations
+            self._longest_branch(replace(example, annotations=[annotation]), image_size, num_images)
+            for annotation in example.annotations
         ]
         prefix = sum(layout.num_tokens for layout in layouts)
         tokens, crops = prefix + sum(branches), sum(layout.num_crops for layout in layouts)
         if self.max_seq_len is not None and tokens > self.max_seq_len:
             tokens = max(self.max_seq_len, prefix + min(branches))
         return tokens, crops
+
+    def _longest_branch(self, example: Example, image_size: Optional[ImageSize], num_images: int) -> int:
+        """Most tokens that the branch of an example's only annotation can have."""
+
+        def write(choices: Choices) -> Conversation:
+            return self.formatter(example, choices=choices, image_size=image_size)[0][0]
+
+        return max(self._branch_length(written, num_images) for written in long_ways(write, self._count_tokens))
+
+    def _branch_length(self, conversation: Conversation, num_images: int) -> int:
+        """Tokens of a branch, without those of images."""
+        prompts, responses = conversation.turns[::2], conversation.turns[1::2]
+        if _images_in_text([conversation], num_images):
+            prompts = [text for prompt in prompts for text in prompt.split(IMAGE_PLACEHOLDER)]
+        return sum(map(self._count_tokens, [*prompts, *responses])) + len(responses)  # an EOS each
+
+    @cached_property
+    def _count_tokens(self) -> Callable[[str], int]:
+        return partial(_num_tokens, self.tokenizer)
 
     def _branch(self, conversation: Conversation, images: Sequence[ImageInputs]) -> list['_Piece']:
         """A conversation as pieces, with images in place of their placeholders if there are any."""
@@ -325,6 +341,6 @@ def _images_in_text(conversations: Sequence[Conversation], num_images: int) -> b
 
 
 @lru_cache(maxsize=1024)
-def _count_tokens(tokenizer: MolmoTokenizer, text: str) -> int:
+def _num_tokens(tokenizer: MolmoTokenizer, text: str) -> int:
     """Length of a text; the sentences of `prompts.yaml` come again and again."""
     return len(tokenizer.encode_text(text))

@@ -4,7 +4,8 @@
 
 Composer writes a checkpoint first and points `latest` to it after that, so half of one never becomes the latest. But it
 leaves that half behind, in whose way a resumed run stops; forgets, when resumed, the checkpoints it has yet to delete;
-and learns of a full disk in the middle of writing. `GuardedSaver` mends these three.
+and learns of a full disk in the middle of writing. `GuardedSaver` mends these three. And it looks for the latest
+checkpoint in W&B too, where none is unless artifacts are logged, and fails if W&B is offline: `look_past_wandb`.
 """
 
 import multiprocessing
@@ -14,12 +15,12 @@ import signal
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
 import torch
 from composer.callbacks import CheckpointSaver
 from composer.core import State
-from composer.loggers import Logger
+from composer.loggers import Logger, WandBLogger
 from composer.utils import dist
 from composer.utils.file_helpers import format_name_with_dist
 from torch.distributed.tensor import DTensor
@@ -64,11 +65,12 @@ class GuardedSaver:
         self.saver.saved_checkpoints = [path for path in known if os.path.exists(path)]
 
     def save_now(self, state: State, logger: Logger) -> None:
-        """Saves this step unless that is done, and waits until it is uploaded, if it is to be."""
+        """Saves this step unless that is done, and waits until it is uploaded, if it is to be; the last save of all."""
         if self.saver.last_checkpoint_batch != state.timestamp.batch:
             self._guarded_save(state, logger)
         self.saver.fit_end(state, logger)
         dist.barrier()
+        self._end_uploaders()
 
     def _start_uploaders(self) -> None:
         """Starts the processes that upload, deaf to signals; to import Composer there may outlast a preemption."""
@@ -81,10 +83,32 @@ class GuardedSaver:
             for started in [executor.submit(dist.get_global_rank) for executor in executors]:
                 started.result()
 
+    def _end_uploaders(self) -> None:
+        """Ends the processes that uploaded. Some may still import Composer, for which its own ending would wait."""
+        uploader = self.saver.remote_uploader
+        if uploader is None:
+            return
+        for executor in (uploader.upload_executor, uploader.check_remote_files_exist_executor):
+            processes = list((executor._processes or {}).values())
+            executor.shutdown(wait=False)
+            for process in processes:
+                process.kill()
+
     def _guarded_save(self, state: State, logger: Logger) -> None:
         check_space(Path(format_name_with_dist(self.saver.folder, state.run_name)), state)
         with _blocked(self.signals):
             self._save(state, logger)
+
+
+def look_past_wandb(logger: Logger) -> None:
+    """Keeps `autoresume` from asking W&B for checkpoints that were never sent there."""
+    for destination in logger.destinations:
+        if isinstance(destination, WandBLogger) and not destination._log_artifacts:
+            destination.download_file = _nothing_there
+
+
+def _nothing_there(remote_file_name: str, *_: Any, **__: Any) -> None:
+    raise FileNotFoundError(remote_file_name)
 
 
 def find_saver(state: State) -> CheckpointSaver:

@@ -22,7 +22,8 @@ class MolmoGradientClipping(Algorithm):
     """Multiplies each component's gradient by ``min(1, max_grad_norm / (norm + 1e-6))`` after the backward pass.
 
     `max_grad_norm` is stated in the recipe's optimizer block; a component without one is only measured. Logs the norms
-    before clipping as `grad_norm/<component>` and `grad_norm/total`.
+    before clipping as `grad_norm/<component>` and `grad_norm/total`, and where there is a limit, that limit as
+    `max_grad_norm/<component>` and the factor as `clip_coefficient/<component>`.
 
     Args:
         warmup_steps (int): First steps of the run, in which `max_grad_norm` is multiplied by ``warmup_factor``.
@@ -55,13 +56,11 @@ class MolmoGradientClipping(Algorithm):
         for group in optimizer.param_groups:
             found = parameters.setdefault(group['component'], [])
             found.extend(parameter for parameter in group['params'] if parameter.grad is not None)
-        norms = {}
-        for component, found in parameters.items():
-            if not found:
-                continue
-            max_norm = settings[component].max_grad_norm
-            norms[component] = _clip(found, None if max_norm is None else max_norm * factor)
-        _log(norms, logger)
+        parameters = {component: found for component, found in parameters.items() if found}
+        limits = {component: settings[component].max_grad_norm for component in parameters}
+        limits = {component: None if limit is None else limit * factor for component, limit in limits.items()}
+        norms = {component: _clip(found, limits[component]) for component, found in parameters.items()}
+        _log(norms, limits, logger)
 
 
 def _clip(parameters: list[torch.Tensor], max_norm: Optional[float]) -> torch.Tensor:
@@ -74,12 +73,18 @@ def _clip(parameters: list[torch.Tensor], max_norm: Optional[float]) -> torch.Te
     return norm
 
 
-def _log(norms: dict[str, torch.Tensor], logger: Logger) -> None:
-    """Logs the norms of the components and of all together, fetched from the device at once."""
+def _log(norms: dict[str, torch.Tensor], limits: dict[str, Optional[float]], logger: Logger) -> None:
+    """Logs what was done to the components and the norm of all together; norms leave the device at once."""
     by_component = torch.stack(list(norms.values()))
     *values, total = torch.cat([by_component, by_component.norm().unsqueeze(0)]).tolist()
-    logger.log_metrics({f'grad_norm/{component}': value for component, value in zip(norms, values)})
-    logger.log_metrics({'grad_norm/total': total})
+    metrics = {'grad_norm/total': total}
+    for component, norm in zip(norms, values):
+        metrics[f'grad_norm/{component}'] = norm
+        limit = limits[component]
+        if limit is not None:
+            metrics[f'max_grad_norm/{component}'] = limit
+            metrics[f'clip_coefficient/{component}'] = min(1.0, limit / (norm + 1e-6))
+    logger.log_metrics(metrics)
 
 
 def _check(state: State) -> None:

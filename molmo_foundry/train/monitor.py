@@ -19,7 +19,11 @@ Logged every step, means over the last `window` steps, sums over all ranks unles
 | `flops/device/mfu` | their sum, as a share of the device's peak; only where that is known |
 | `batch/{tokens,loss_tokens,loss_weight,images,crops,samples}` | of this step's global batch |
 | `memory/peak_gb` | most memory that tensors have taken on the fullest device |
-| `packing/…`, `streams/…` | of planned packing, by the rows of rank 0; see `data.packing.stats` |
+| `streams/<name>/{ce,loss_weight}` | cross-entropy of each stream, and its loss weight in this step |
+| `packing/…`, `streams/<name>/{examples,epochs}` | of a planned loader; see `data.packing.stats` |
+
+After an evaluation: `metrics/eval/<label>/streams/<name>/ce`, beside what `train.metrics` measures, and with `samples`
+a table of predictions with their pictures; see `train.sample_predictions`.
 """
 
 import time
@@ -34,11 +38,14 @@ from composer.loggers import Logger
 from composer.utils import dist
 from torch import nn
 
-from molmo_foundry.data.packing.stats import batch_metrics
+from molmo_foundry.data.packing.stats import batch_metrics, batch_sums
 from molmo_foundry.model.config import MolmoConfig
 from molmo_foundry.model.flops import attended_pairs, count_flops
 from molmo_foundry.train.components import COMPONENTS, component_of
+from molmo_foundry.train.metrics import CrossEntropy
 from molmo_foundry.train.nan_guard import LossWatch, sample_ids
+from molmo_foundry.train.sample_predictions import SamplePredictions, SampleSettings
+from molmo_foundry.train.stream_loss import StreamLoss
 
 FLOP_PARTS = ('vit', 'connector', 'llm', 'head')
 RATES = ('tokens', 'loss_tokens', 'samples', 'images', 'crops')
@@ -146,6 +153,8 @@ class MolmoMonitor(Callback):
             Composer knows it.
         bad_batch_folder (str, optional): Folder for ``bad-batch-step<N>.json``, which names the samples of a batch
             whose loss is NaN or infinite. Default: the error alone names them.
+        samples (Mapping, optional): Predictions to look at after an evaluation; see `train.sample_predictions`.
+            Default: none.
 
     Raises:
         BadLossError: If the loss of a batch is not finite, before the weights move.
@@ -153,12 +162,18 @@ class MolmoMonitor(Callback):
     """
 
     def __init__(
-        self, window: int = 20, peak_tflops: Optional[float] = None, bad_batch_folder: Optional[str] = None
+        self,
+        window: int = 20,
+        peak_tflops: Optional[float] = None,
+        bad_batch_folder: Optional[str] = None,
+        samples: Optional[Mapping[str, Any]] = None,
     ) -> None:
         if window < 1:
             raise ValueError(f'molmo_monitor: window={window} must be at least 1.')
         self.peak_flops = None if peak_tflops is None else peak_tflops * 1e12
         self.watch = LossWatch(bad_batch_folder)
+        self.streams = StreamLoss()
+        self.samples = None if samples is None else SamplePredictions(SampleSettings.parse(samples))
         self.steps: deque[tuple[torch.Tensor, float, float]] = deque(maxlen=window)
         self.factors: dict[str, int] = {}
         self.rows: list[Mapping[str, Any]] = []
@@ -187,9 +202,15 @@ class MolmoMonitor(Callback):
         self.counts = torch.tensor([getattr(counts, name) for name in COUNTED], dtype=torch.float64)
         self.rows = state.batch['metadata']
 
+    def before_train_batch(self, state: State, logger: Logger) -> None:
+        """Forgets what a batch gave that Composer starts over, for it found no memory."""
+        self.streams.clear()
+
     def after_loss(self, state: State, logger: Logger) -> None:
         """Looks at the loss of a microbatch."""
         self.watch.see(state.loss)
+        outputs: Any = state.outputs
+        self.streams.add(state.batch, outputs.loss_sums)
 
     def after_train_batch(self, state: State, logger: Logger) -> None:
         """Stops before the optimizer moves the weights by a bad loss."""
@@ -198,12 +219,25 @@ class MolmoMonitor(Callback):
     def batch_end(self, state: State, logger: Logger) -> None:
         """Adds up over ranks and logs."""
         seconds = time.perf_counter() - self.started
-        totals = state.device.tensor_to_device(self.counts)
-        dist.all_reduce(totals)
+        counts = state.device.tensor_to_device(self.counts)
+        sums = torch.cat([counts, self.streams.vector(counts.device)])
+        dist.all_reduce(sums)
         slowest = state.device.tensor_to_device(torch.tensor([seconds, self.wait], dtype=torch.float64))
         dist.all_reduce(slowest, reduce_operation='MAX')
-        self.steps.append((totals.cpu(), *slowest.tolist()))
-        logger.log_metrics({**self._rates(), **_of_batch(totals), **_memory(state), **_packing(state, self.rows)})
+        totals, of_streams = sums.cpu().split([len(COUNTED), len(sums) - len(COUNTED)])
+        self.steps.append((totals, *slowest.tolist()))
+        metrics = {**self._rates(), **_of_batch(totals), **self.streams.metrics(of_streams.tolist())}
+        logger.log_metrics({**metrics, **_memory(state), **_packing(state, self.rows)})
+
+    def eval_end(self, state: State, logger: Logger) -> None:
+        """Logs the held-out loss by stream, and samples."""
+        label = str(state.dataloader_label)
+        metric = state.eval_metrics.get(label, {}).get('ce')
+        if isinstance(metric, CrossEntropy):
+            by_stream = metric.by_stream().items()
+            logger.log_metrics({f'metrics/{label}/{name}': value for name, value in by_stream if name.endswith('/ce')})
+        if self.samples is not None:
+            self.samples.log(state, logger)
 
     def _rates(self) -> dict[str, float]:
         ranks = dist.get_world_size()
@@ -236,4 +270,7 @@ def _packing(state: State, rows: list[Mapping[str, Any]]) -> dict[str, float]:
     planner = getattr(getattr(state.dataloader, 'dataset', None), 'planner', None)
     if planner is None:
         return {}
-    return batch_metrics(rows, planner.settings.max_seq_len, planner.settings.max_crops_per_pack or 0)
+    own = torch.tensor(batch_sums(rows, list(planner.mixture.streams)), dtype=torch.float64)
+    sums = state.device.tensor_to_device(own)
+    dist.all_reduce(sums)
+    return batch_metrics(sums.tolist(), rows[0], planner.settings.max_seq_len, planner.settings.max_crops_per_pack)

@@ -12,6 +12,7 @@ evaluation, saves a checkpoint of exactly that step, waits for its upload, and e
 sysexits.h). `autoresume: true` goes on from there. `yamls/slurm/` shows a job that requeues itself on that code.
 """
 
+import gc
 import signal
 from functools import partial
 from types import FrameType
@@ -22,7 +23,7 @@ from composer.core import Callback, State
 from composer.loggers import Logger
 from composer.utils import dist
 
-from molmo_foundry.train.checkpointing import GuardedSaver, find_saver
+from molmo_foundry.train.checkpointing import GuardedSaver, find_saver, look_past_wandb
 
 EXIT_CODE = 75
 """Status of a run that was told to end and saved its last step."""
@@ -50,6 +51,10 @@ class MolmoPreemption(Callback):
         self.leaving = False
         self.guard: Optional[GuardedSaver] = None
         self.before: dict[int, Any] = {}
+
+    def before_load(self, state: State, logger: Logger) -> None:
+        """Says where no checkpoint is to be looked for."""
+        look_past_wandb(logger)
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Starts to listen."""
@@ -88,6 +93,7 @@ class MolmoPreemption(Callback):
             )
         for number in SIGNALS:  # the launcher ends its last ranks by SIGTERM, which would change their exit code
             signal.signal(number, signal.SIG_IGN)
+        gc.freeze()  # spares the interpreter a search for garbage among all that Composer imports, seconds long
         raise Preempted
 
     def fit_end(self, state: State, logger: Logger) -> None:

@@ -20,10 +20,13 @@ from composer.loggers import Logger
 from molmo_foundry.train.clipping import MolmoGradientClipping
 from molmo_foundry.train.schedules import warm_restart
 from molmo_foundry.train.settings import settings_of
+from molmo_foundry.train.thawing import allow_thawing
 
 
 class MolmoLR(Callback):
-    """Sets each parameter group's learning rate to its component's, and logs it as `lr/<component>`.
+    """Sets each parameter group's learning rate to its component's.
+
+    Logs it as `lr/<component>`, and as `weight_decay/<component>` the decay of those of its parameters that decay.
 
     Args:
         restart_step (int): Steps that had been taken when the run went on with a fresh optimizer state
@@ -54,8 +57,9 @@ class MolmoLR(Callback):
             )
 
     def before_load(self, state: State, logger: Logger) -> None:
-        """Removes Composer's scheduler."""
+        """Removes Composer's scheduler, and lets what was frozen be trained from here on."""
         state.schedulers = []
+        allow_thawing(state)
 
     def fit_start(self, state: State, logger: Logger) -> None:
         """Works out the length of the run."""
@@ -68,12 +72,15 @@ class MolmoLR(Callback):
         optimizer = state.optimizers[0]
         step = state.timestamp.batch.value + 1
         settings = settings_of(optimizer)
-        rates = {}
+        metrics: dict[str, float] = {}
         for group in optimizer.param_groups:
-            rate = partial(settings[group['component']].rate, run_steps=self.run_steps)
+            component = group['component']
+            rate = partial(settings[component].rate, run_steps=self.run_steps)
             group['lr'] = warm_restart(step, rate, start=self.restart_step, length=self.restart_warmup)
-            rates[f'lr/{group["component"]}'] = group['lr']
-        logger.log_metrics(rates)
+            metrics[f'lr/{component}'] = group['lr']
+            decay = f'weight_decay/{component}'
+            metrics[decay] = max(group['weight_decay'], metrics.get(decay, 0.0))
+        logger.log_metrics(metrics)
 
 
 def _steps(state: State) -> int:

@@ -4,14 +4,24 @@
 
 import os
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
 from molmo_foundry.data.mds import write_mds
+from molmo_foundry.data.packing.node_files import FOLDER_VARIABLE
 from molmo_foundry.data.synthetic import make_examples
 from molmo_foundry.processing.types import Example
 
 os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')  # workers are forked
+
+
+@pytest.fixture(scope='session', autouse=True)
+def own_node_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Plans that fixtures make go to a folder of this session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp('node')))
+        yield
 
 
 @pytest.fixture(scope='session')

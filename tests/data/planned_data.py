@@ -4,6 +4,7 @@
 
 import atexit
 import gc
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
@@ -55,3 +56,11 @@ def leave_no_traces(folder: Path) -> Iterator[None]:
     for memory in [thing for thing in gc.get_objects() if type(thing) is SharedMemory]:
         atexit.unregister(memory.cleanup)
         memory.cleanup()
+
+
+def forget_resource_tracker() -> None:
+    """For a fork that is going to be killed: its memory is not given back, as if its whole group had been.
+
+    The tracker that it shares with the tests would do so when they end, by names that are others' by then.
+    """
+    resource_tracker.register = lambda name, rtype: None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loader_worker import GLOBAL_BATCH, build
+from loader_worker import GLOBAL_BATCH, PACKS, build, build_packed, global_batches
 
 HALVES = (slice(0, 2), slice(2, 4))
 """Rows of a global evaluation batch that belong to each rank."""
@@ -49,3 +49,11 @@ def test_evaluation_repeats_only_what_fills_up_the_ranks(two_ranks: dict[str, An
     names = [f'shapes-validation-{i:06d}' for i in range(7)]
     assert first_rank == names[::2]
     assert second_rank == [*names[1::2], names[0]]
+
+
+def test_packs_are_dealt_to_two_ranks_as_to_one(two_ranks: dict[str, Any], shapes: Path) -> None:
+    whole = global_batches(build_packed(shapes, PACKS))
+    assert two_ranks['packed'] == whole[:2]
+    resumed = build_packed(shapes, PACKS)
+    resumed.dataloader.dataset.load_state_dict(two_ranks['packed_state'])
+    assert global_batches(resumed) == whole[2:] != []

@@ -9,6 +9,7 @@ from typing import Any, Iterator
 
 import numpy as np
 import pytest
+import torch
 from planned_data import leave_no_traces, planned_dataset, tiny_preprocessor
 
 from molmo_foundry.data.mds import MDSRecords, write_mds
@@ -50,7 +51,8 @@ def test_no_example_is_longer_than_its_index_says(folder: Path) -> None:
             assert len(inputs) <= lengths.tokens[record] <= 300
             assert len(inputs.images) == lengths.crops[record]
             slack.append(lengths.tokens[record] - len(inputs))
-    assert 0 < np.mean(slack) < 40
+    # Of the four annotations of a picture, three are asked for in sentences of several lengths; nothing else has slack.
+    assert max(slack[8 * 5 :]) == 0 < np.mean(slack[: 8 * 5]) < 3 * 12
 
 
 def test_records_are_measured_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +127,13 @@ def test_a_folder_that_takes_no_file_is_no_obstacle(folder: Path, caplog: pytest
     first = lengths_of(folder)
     assert 'Cannot write beside the MDS' in caplog.text
     assert (lengths_of(folder).tokens == first.tokens).all()
+
+
+def test_to_measure_leaves_no_trace_in_the_randomness_of_the_run(folder: Path) -> None:
+    """A model that is made afterwards must not depend on whether there was an index."""
+    state = torch.random.get_rng_state()
+    lengths_of(folder)
+    assert (torch.random.get_rng_state() == state).all()
 
 
 def test_several_processes_measure_the_same(folder: Path) -> None:

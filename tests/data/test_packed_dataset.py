@@ -3,6 +3,7 @@
 """Reading by the plan: the same batches for any ranks and workers, exact resumption, refused checkpoints."""
 
 import itertools
+import shutil
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -11,6 +12,7 @@ from planned_data import leave_no_traces, planned_dataset
 from simulated_ranks import Batch, read_batches
 
 from molmo_foundry.data.packing.dataset import PlannedDataset
+from molmo_foundry.data.packing.length_index import load_index, save_index
 
 WORLDS = [(1, 0), (1, 2), (2, 1), (2, 3), (4, 2)]
 """Ranks, and workers of each."""
@@ -101,6 +103,11 @@ def test_rows_say_what_is_in_them(make: Make) -> None:
             stats['examples'] == len(row.metadata['ids']) - (stats['examples'] == 0) == sum(stats['streams'].values())
         )
         assert (stats['placeholders'], stats['epoch']) == (0, 0)
+        segments = row.segment_ids // 100_000
+        assert segments.max() + 1 == len(row.metadata['ids']) == max(1, len(row.metadata['streams']))
+        for at, (name, stream) in enumerate(zip(row.metadata['ids'], row.metadata['streams'])):
+            assert name.startswith('text') == (stream == 'text'), 'of the example with these segments'
+            assert (segments == at).sum() > 0
     packed = [row for row in rows if row.metadata['stats']['examples']]
     assert sum(row.metadata['stats']['examples'] for row in packed) == 84
     assert len(packed) < 84 / 2
@@ -132,7 +139,8 @@ def test_mixtures_with_rates_have_no_length(make: Make, shapes: Path, texts: Pat
     stats = [row.metadata['stats'] for row in dataset]
     assert sum(row['streams'].get('a', 0) for row in stats) == 60
     assert sum(row['streams'].get('b', 0) for row in stats) == 20
-    assert max(row['repeats'].get('b', 0) for row in stats) == 2  # 20 draws of 8 records: the third time through
+    last = max(stats, key=lambda row: row['pack'])
+    assert last['stream_epochs'] == {'a': 60 / 40, 'b': 20 / 8}
 
 
 @pytest.mark.parametrize(
@@ -163,3 +171,16 @@ def test_a_checkpoint_of_other_data_is_refused(make: Make, shapes: Path, texts: 
         assert part in str(error.value)
     with pytest.raises(ValueError, match='version: it was absent'):
         make(streams=streams).load_state_dict({'epoch': 0, 'sample_in_epoch': 8, 'shuffle_seed': 3})
+
+
+def test_a_checkpoint_of_other_lengths_is_refused(make: Make, texts: Path, tmp_path: Path) -> None:
+    """They come out differently if, say, a shard could not be read when they were measured."""
+    shutil.copytree(texts, tmp_path / 'texts', ignore=shutil.ignore_patterns('lengths-*'))
+    streams = {'a': {'local': str(tmp_path / 'texts')}}
+    state = make(streams=streams).state_dict(8, True)
+    (path,) = (tmp_path / 'texts').glob('lengths-*.npz')
+    lengths = load_index(path, 8)
+    lengths.tokens[0] += 1
+    save_index(path, lengths)
+    with pytest.raises(ValueError, match='streams.a.lengths: it was'):
+        make(streams=streams).load_state_dict(state)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from planned_data import leave_no_traces, planned_dataset
+from planned_data import forget_resource_tracker, leave_no_traces, planned_dataset
 from streaming import MDSWriter
 from torch.utils.data import DataLoader
 
-import molmo_foundry.data.dataset
 from molmo_foundry.data.packing.bad_samples import BadSamples
 from molmo_foundry.data.packing.dataset import PlannedDataset
+from molmo_foundry.data.packing.length_index import load_index, save_index
 from molmo_foundry.data.schema import COLUMNS, RecordError, to_sample
 from molmo_foundry.data.synthetic import make_examples
 from molmo_foundry.processing.types import ModelInputs
@@ -107,14 +107,18 @@ def test_a_damaged_shard_is_replaced(folder: Path, caplog: pytest.LogCaptureFixt
     assert 'shard.00001.mds is damaged' in caplog.text
 
 
-def test_an_example_longer_than_its_index_says_is_not_let_in(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    dataset = planned_dataset({'a': {'local': str(folder)}})
-    for lengths in dataset.planner.lengths:
-        lengths.tokens[3] = 7
-    dataset.planner.fingerprint += '-test-of-stale-index'
-    rows = read_rows(dataset)
-    assert total(rows, 'placeholders') == 2
-    assert 'but 7 were planned; delete its lengths-*.npz' in caplog.text
+def test_an_example_that_is_not_as_its_index_says_is_not_let_in(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    planned_dataset({'a': {'local': str(folder)}})
+    (path,) = folder.glob('lengths-*.npz')
+    lengths = load_index(path, 16)
+    lengths.tokens[3] = 7
+    lengths.crops[5] += 1
+    save_index(path, lengths)
+    rows = read_rows(planned_dataset({'a': {'local': str(folder)}}))
+    assert total(rows, 'placeholders') == 3
+    crops = lengths.crops[5]
+    assert "record 3 ('shapes-train-000003') cannot be used" in caplog.text and 'but 7 and ' in caplog.text
+    assert f'tokens and {crops - 1} crops, but {lengths.tokens[5]} and {crops} were planned; delete' in caplog.text
 
 
 def remote_dataset(folder: Path, local: Path, **changed: Any) -> PlannedDataset:
@@ -177,7 +181,7 @@ def test_a_shard_that_the_remote_has_lost_is_replaced(
     assert caplog.text.count('to get shard.00001.mds of') == 3, 'it must be given up'
 
 
-def test_a_killed_run_leaves_nothing_in_the_way(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_leaves_nothing_in_the_way(folder: Path, tmp_path: Path) -> None:
     """What it had in shared memory would make Streaming refuse its download folder."""
     planned_dataset({'a': {'local': str(folder)}})
     context = multiprocessing.get_context('fork')
@@ -185,12 +189,11 @@ def test_a_killed_run_leaves_nothing_in_the_way(folder: Path, tmp_path: Path, mo
     killed.start()
     killed.join(timeout=60)
     assert killed.exitcode == -signal.SIGKILL
-    monkeypatch.setattr(molmo_foundry.data.dataset, '_shared_memory_is_clean', False)
     assert len(read_ids(remote_dataset(folder, tmp_path / 'cache'))) == 16
 
 
 def _read_a_row_and_die(folder: Path, local: Path) -> None:
-    molmo_foundry.data.dataset._shared_memory_is_clean = True
+    forget_resource_tracker()
     next(iter(remote_dataset(folder, local)))
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -13,7 +13,7 @@ from streaming import MDSWriter
 
 from molmo_foundry.data.dataloader import build_molmo_dataloader
 from molmo_foundry.data.packing.dataset import PlannedDataset
-from molmo_foundry.data.packing.stats import batch_metrics
+from molmo_foundry.data.packing.stats import batch_metrics, batch_sums
 from molmo_foundry.data.schema import COLUMNS, RecordError, to_sample
 from molmo_foundry.data.synthetic import make_examples
 from molmo_foundry.processing.tokenizer import MolmoTokenizer
@@ -60,20 +60,26 @@ def test_packed_batches_split_and_count(tokenizer: MolmoTokenizer, shapes: Path)
 def test_metrics_of_a_batch(tokenizer: MolmoTokenizer, shapes: Path, texts: Path) -> None:
     streams = {'images': {'local': str(shapes), 'split': 'train'}, 'texts': {'local': str(texts), 'repeat': 2}}
     batch = next(iter(build(tokenizer, streams=streams, packing=True, max_crops_per_pack=20).dataloader))
-    metrics = batch_metrics(batch['metadata'], max_seq_len=512, max_crops=20)
+    rows = batch['metadata']
+    of_ranks = [batch_sums(rows[:1], list(streams)), batch_sums(rows[1:], list(streams))]
+    sums = [sum(own) for own in zip(*of_ranks)]
+    assert sums == batch_sums(rows, list(streams))
+    metrics = batch_metrics(sums, rows[0], max_seq_len=512, max_crops=20)
     real = (batch['input_ids'] >= 0).sum().item()
     assert metrics['packing/token_utilization'] == real / (BATCH * 512)
+    assert metrics['packing/token_utilization'] <= metrics['packing/planned_token_utilization'] <= 1
     assert metrics['packing/crop_utilization'] == len(batch['images']) / (BATCH * 20)
+    assert metrics['packing/crops_per_pack'] == len(batch['images']) / BATCH
     assert metrics['packing/loss_tokens_per_pack'] == (batch['loss_weights'] > 0).sum().item() / BATCH
-    examples = BATCH * metrics['packing/examples_per_pack']
-    assert (
-        metrics['streams/images/examples'] + metrics['streams/texts/examples']
-        == examples
-        == sum(len(row['ids']) for row in batch['metadata'])
-    )
+    names = [name for row in rows for name in row['streams']]
+    assert BATCH * metrics['packing/examples_per_pack'] == len(names) == sum(len(row['ids']) for row in rows)
+    for name in streams:
+        assert metrics[f'streams/{name}/examples'] == names.count(name) > 0
+    # the texts are gone through twice as often as the images, within the same epoch
+    assert metrics['streams/texts/epochs'] == 2 * metrics['streams/images/epochs'] > 0
     assert metrics['packing/crop_imbalance'] == 1 and metrics['packing/placeholders'] == 0
     assert all(isinstance(value, float) for value in metrics.values())
-    assert batch_metrics([{'id': 'not packed'}], 512) == {}
+    assert 'packing/crop_utilization' not in batch_metrics(sums, rows[0], max_seq_len=512)
 
 
 def test_groups_from_a_file(tokenizer: MolmoTokenizer, shapes: Path, texts: Path, tmp_path: Path) -> None:

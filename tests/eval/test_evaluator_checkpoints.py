@@ -90,7 +90,9 @@ def test_no_code_runs(model: ComposerMolmo, tmp_path: Path) -> None:
     (tmp_path / 'shards' / '.metadata').write_bytes(pickle.dumps(Attack(owned)))
     with pytest.raises(ValueError, match='full.pt holds .*mkdir, neither tensor nor plain value'):
         load_model(tmp_path / 'full.pt', MODEL, TOKENIZER)
-    with pytest.raises(ValueError, match='.metadata is not the metadata of a checkpoint, or could run code: posix.mkdir'):
+    with pytest.raises(
+        ValueError, match='.metadata is not the metadata of a checkpoint, or could run code: posix.mkdir'
+    ):
         load_shards(tmp_path / 'shards', model)
     assert not owned.exists()
 

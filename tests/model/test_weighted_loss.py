@@ -50,6 +50,38 @@ def test_chunked_equals_plain(chunk_positions: int) -> None:
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_frozen_head_has_no_gradient() -> None:
+    inputs = Inputs()
+    expected = torch.autograd.grad(inputs.chunked(chunk_positions=4).ce, inputs.hidden)
+    inputs.head.requires_grad_(False)
+    sums = inputs.chunked(chunk_positions=4)
+    sums.ce.backward()
+    assert inputs.head.weight.grad is None
+    torch.testing.assert_close(inputs.hidden.grad, expected[0])
+
+
+def test_autocast_computes_as_a_linear_layer_under_autocast() -> None:
+    """Gradients arrive in float32; values agree with float32 ones to bfloat16's 8 bits."""
+    inputs = Inputs()
+    ce, z_loss, _, _ = inputs.plain()
+    expected = torch.autograd.grad(ce + z_loss, inputs.leaves)
+    with torch.autocast('cpu', torch.bfloat16):
+        sums = inputs.chunked(chunk_positions=4)
+    torch.testing.assert_close(sums.ce, ce, rtol=1e-2, atol=0)
+    for actual, exact in zip(torch.autograd.grad(sums.ce + sums.z_loss, inputs.leaves), expected):
+        assert actual.dtype == torch.float32
+        torch.testing.assert_close(actual, exact, rtol=0, atol=0.02 * exact.abs().max().item())
+
+
+def test_the_two_losses_may_be_weighed_against_each_other() -> None:
+    inputs = Inputs()
+    ce, z_loss, _, _ = inputs.plain()
+    expected = torch.autograd.grad(3 * ce - 0.5 * z_loss, inputs.leaves)
+    sums = inputs.chunked(chunk_positions=4)
+    for actual, exact in zip(torch.autograd.grad(3 * sums.ce - 0.5 * sums.z_loss, inputs.leaves), expected):
+        torch.testing.assert_close(actual, exact, atol=1e-5, rtol=1e-5)
+
+
 def test_cross_entropy_of_each_loss_position() -> None:
     inputs = Inputs()
     found = inputs.weights > 0
@@ -65,7 +97,7 @@ def test_without_weight_there_is_no_loss_but_a_gradient_of_zero(weight: float) -
     inputs.weights, inputs.labels = torch.full((ROWS, LENGTH), weight), inputs.labels + VOCAB
     sums = inputs.chunked()
     assert [sums.ce.item(), sums.z_loss.item(), sums.correct.item(), sums.weight.item()] == [0, 0, 0, 0]
-    assert sums.token_ce.shape == (0,)
+    assert sums.token_ce.shape == sums.positions.shape == (0,)
     for gradient in torch.autograd.grad(sums.ce + sums.z_loss, inputs.leaves):
         assert torch.equal(gradient, torch.zeros_like(gradient))
 

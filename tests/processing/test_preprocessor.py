@@ -326,34 +326,6 @@ def test_any_tree_of_any_images_is_consistent(image_sizes, pairs):
         assert seen.sum() in (width, width + 1)  # in the middle of a tree the EOS is an input too
 
 
-ANNOTATIONS = st.one_of(
-    st.builds(lambda n: {'style': 'pointing', 'label': 'red cups ' * n, 'points': [[1.0, 2.0]] * n}, st.integers(0, 5)),
-    st.builds(lambda n: {'style': 'point_count', 'label': 'c' * n, 'points': [[90.0, 9.0]] * n}, st.integers(1, 5)),
-    st.builds(lambda a: {'style': 'vqa2', 'question': 'What?', 'answers': a}, st.lists(words, min_size=1, max_size=4)),
-    st.builds(lambda a: {'style': 'user_qa', 'question': 'How many?', 'answer': a}, words),
-    st.builds(lambda a: {'style': 'long_caption', 'text': a}, words),
-    st.builds(lambda a: {'style': 'synthetic_qa', 'messages': ['how many', a, 'a', 'b']}, words),
-)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(ANNOTATIONS, min_size=1, max_size=3), sizes, st.integers(0, 100), st.sampled_from([None, 150, 250]))
-def test_length_bound_holds_for_every_draw(annotations, size, seed, max_seq_len):
-    prepare = preprocessor(max_seq_len=max_seq_len)
-    example = Example('rec', [np.zeros((*size, 3), np.uint8)], annotations)
-    tokens, crops = prepare.length_bound(Example('rec', annotations=annotations), [size[::-1]])
-    for epoch in range(3):
-        try:
-            got = prepare(example, rng=example_rng(seed, epoch, 'rec'))
-        except ExampleTooLongError:
-            assert tokens > max_seq_len
-            continue
-        assert len(got) <= tokens and len(got.images) == crops
-    # Templates differ by some ten tokens; the bound must not be far from the truth either.
-    if max_seq_len is None:
-        assert tokens <= len(got) + 45 * len(annotations) + sum(len(a.get('answers', ())) * 30 for a in annotations)
-
-
 @cache
 def released():
     return MolmoTokenizer(shared_data('molmo_7b_d_release'), vocab_size=152064)

@@ -3,10 +3,11 @@
 import re
 from importlib.resources import files
 
+import numpy as np
 import pytest
 import yaml
 
-from molmo_foundry.processing.choices import FirstChoice, LongestChoice, RandomChoice, example_rng
+from molmo_foundry.processing.choices import FirstChoice, RandomChoice, example_rng, long_ways
 from molmo_foundry.processing.prompts import LABEL, fill_label, prompt_families
 from molmo_foundry.processing.styles import STYLES
 
@@ -60,10 +61,24 @@ def test_example_rng_depends_on_each_part_and_on_nothing_else():
 def test_choices():
     options = ['aa', 'a', 'aaaa']
     assert FirstChoice().pick(options) == 'aa' and FirstChoice().noise(25) == 0
-    assert LongestChoice(len).pick(options) == 'aaaa'
     random = RandomChoice(example_rng(0, 0, 'x'))
     drawn = [random.pick(options, [0.9, 0.1, 0]) for _ in range(1000)]
     # Binomial with n = 1000, p = 0.1: five standard deviations are 47.
     assert 'aaaa' not in drawn and abs(drawn.count('a') - 100) < 48
     assert {random.pick(options) for _ in range(100)} == set(options)
     assert len({random.noise(25) for _ in range(100)}) > 20
+
+
+def test_long_ways_are_all_that_may_be_the_longest():
+    labelled = [
+        f'the {LABEL}',
+        f'find the {LABEL}',
+        f'show the {LABEL}.',
+        f'where is the {LABEL}?',
+        f'is there {LABEL}?',
+    ]
+    contenders = labelled[1:4]  # the longest of those in which the label stands between the same characters
+    written = long_ways(lambda choices: (choices.pick(['no', 'yes']), choices.pick(labelled)), len)
+    assert sorted(written) == sorted(('yes', sentence) for sentence in contenders)
+    noises = sorted(long_ways(lambda choices: choices.noise(25), len))
+    assert noises[0] == -200 and noises[-1] >= 200 and max(np.diff(noises)) < 15

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -23,12 +24,16 @@ import torch
 from molmo_foundry.data.mds import write_mds
 from molmo_foundry.data.synthetic import make_examples
 from molmo_foundry.model.composer_model import ComposerMolmo
+from molmo_foundry.train.preemption import SIGNALS
 
 moto_server = pytest.importorskip('moto.server', reason='needs moto[server], of the extra "test"')
 pytestmark = pytest.mark.proof
 
 REPOSITORY = Path(__file__).parents[2]
 STEPS, SAVED, PATIENCE = 24, 4, 400
+GRACE = 30
+"""Seconds between a signal and the end of the run; Composer's launcher and clusters leave no more."""
+
 BUCKET, LATEST = 'molmo', 'interrupted/latest-sharded-rank0.symlink'
 
 
@@ -116,13 +121,39 @@ class Run:
         return {row['step']: row['loss/train/total'] for row in self.rows() if 'loss/train/total' in row}
 
 
+class Watch:
+    """Looks at the bucket while runs write to it: what `latest` points to must be whole, with its index and shards."""
+
+    def __init__(self, bucket: Any):
+        self.bucket, self.seen, self.wrong = bucket, set(), []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._look)
+
+    def _look(self) -> None:
+        while not self.over.wait(0.1):
+            if LATEST in keys(self.bucket):
+                latest = self.bucket.get_object(Bucket=BUCKET, Key=LATEST)['Body'].read().decode().strip()
+                found = {key.removeprefix(f'{latest}/') for key in keys(self.bucket) if key.startswith(f'{latest}/')}
+                self.seen.add(latest)
+                if not {'.metadata', '__0_0.distcp', '__1_0.distcp'} <= found:
+                    self.wrong.append((latest, found))
+
+    def __enter__(self) -> 'Watch':
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.over.set()
+        self.thread.join()
+
+
 def keys(bucket: Any) -> set[str]:
     return {entry['Key'] for entry in bucket.list_objects_v2(Bucket=BUCKET).get('Contents', [])}
 
 
 def name_of(step: int) -> str:
     """Folder of a step's checkpoint; ten steps go through the forty records."""
-    return f'ep{step // 10}-ba{step}'
+    return f'ep{(step - 1) // 10}-ba{step}'
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -134,34 +165,42 @@ def test_run_survives_kill_and_preemption_on_empty_disks(data: Path, bucket: Any
     whole.finish()
     remote = f's3://{BUCKET}/interrupted'
 
-    killed = Run(data, tmp_path / 'killed', remote)
-    killed.wait_until(lambda: LATEST in keys(bucket))
-    os.killpg(killed.process.pid, signal.SIGKILL)
-    killed.process.wait()
-    assert max(killed.losses()) < STEPS, 'killed too late to prove anything'
-    shutil.rmtree(killed.disk)
+    with Watch(bucket) as watch:
+        killed = Run(data, tmp_path / 'killed', remote)
+        killed.wait_until(lambda: LATEST in keys(bucket))
+        os.killpg(killed.process.pid, signal.SIGKILL)
+        killed.process.wait()
+        assert max(killed.losses()) < STEPS, 'killed too late to prove anything'
+        shutil.rmtree(killed.disk)
 
-    told = Run(data, tmp_path / 'told', remote)
-    told.wait_until(lambda: len(told.losses()) >= 2)
-    for process in psutil.Process(told.process.pid).children(recursive=True):
-        process.send_signal(signal.SIGTERM)  # ranks, loaders and uploaders alike, as a cluster does
-    told.finish(status=75)
-    last = max(told.losses())
-    assert min(told.losses()) > 1, 'the bucket was not resumed from'
-    assert last < STEPS, 'told too late to prove anything'
-    assert f'interrupted/{name_of(last)}/.metadata' in keys(bucket)
-    assert (
-        bucket.get_object(Bucket=BUCKET, Key=LATEST)['Body'].read().decode().strip() == f'interrupted/{name_of(last)}'
-    )
-    assert f'step {last} is saved' in told.log.read_text()
+        told, last = [], 0
+        for number in SIGNALS:
+            run = Run(data, tmp_path / f'told-{number}', remote)
+            run.wait_until(lambda run=run: len(run.losses()) >= 2)
+            sent = time.monotonic()
+            for process in psutil.Process(run.process.pid).children(recursive=True):
+                process.send_signal(number)  # ranks, loaders and uploaders alike, as a cluster does
+            run.finish(status=75)
+            assert time.monotonic() - sent < GRACE
+            assert min(run.losses()) > max(1, last), 'the bucket was not resumed from'
+            last = max(run.losses())
+            assert last < STEPS, 'told too late to prove anything'
+            assert f'interrupted/{name_of(last)}/.metadata' in keys(bucket)
+            latest = bucket.get_object(Bucket=BUCKET, Key=LATEST)['Body'].read().decode().strip()
+            assert latest == f'interrupted/{name_of(last)}'
+            assert f'step {last} is saved' in run.log.read_text()
+            told.append(run)
 
-    resumed = Run(data, tmp_path / 'resumed', remote)
-    resumed.finish()
+        resumed = Run(data, tmp_path / 'resumed', remote)
+        resumed.finish()
+    assert len(watch.seen) >= 3 and not watch.wrong, watch.wrong
     assert min(resumed.losses()) == last + 1
     expected = whole.losses()
-    for run in (told, resumed):
+    for run in (*told, resumed):
         assert run.losses() == {step: expected[step] for step in run.losses()}
 
+    kept = {key.split('/')[1] for key in keys(bucket) if key.endswith('/.metadata')}
+    assert {name_of(step) for step in range(SAVED, STEPS + 1, SAVED)} <= kept, 'checkpoints of a bucket stay'
     final = tmp_path / 'final'
     for key in keys(bucket):
         if key.startswith(f'interrupted/{name_of(STEPS)}/'):

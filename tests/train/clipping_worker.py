@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from composer.utils import dist
-from tiny_tree import Rows, make_trainer, values
+from tiny_tree import Rows, TinyTree, make_trainer, values
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 
@@ -49,6 +49,12 @@ def main(folder: Path) -> None:
     runs['fsdp2 resumed, sharded'] = train(
         parallelism_config=SHARDED, load_path=str(folder / 'sharded' / f'ep0-ba{SAVED}')
     )
+    for kind, config in {'full': FULL, 'sharded': SHARDED}.items():
+        frozen = folder / f'frozen-{kind}'
+        options = {**save, 'save_folder': str(frozen), 'model': TinyTree(freeze=('vit',))}
+        train(parallelism_config=config, **options)
+        checkpoint = frozen / f'ep0-ba{SAVED}{"-rank0.pt" if kind == "full" else ""}'
+        runs[f'fsdp2 thawed, {kind}'] = train(parallelism_config=config, load_path=str(checkpoint))
     if dist.get_global_rank() == 0:
         torch.save(runs, folder / 'runs.pt')
     dist.barrier()

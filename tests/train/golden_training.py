@@ -32,8 +32,12 @@ RECIPE: dict[str, Any] = {
 }
 
 
+STREAMS = ('captions', 'questions', 'captions', 'points')
+"""Of the four rows; of two ranks, each has streams that the other lacks."""
+
+
 def golden_rows(folder: Path = FOLDER) -> list[ModelInputs]:
-    """The four rows of both recorded batches, without their padding, with uneven loss weights."""
+    """The four rows of both recorded batches, without their padding, with uneven loss weights and of three streams."""
     rows = []
     for kind in ('single', 'multi'):
         batch = dict(np.load(folder / f'batch_{kind}.npz'))
@@ -53,7 +57,7 @@ def golden_rows(folder: Path = FOLDER) -> list[ModelInputs]:
                     images=batch['images'][i][crops].astype(np.float32),
                     image_masks=batch['image_masks'][i][crops].astype(np.float32),
                     image_input_idx=batch['image_input_idx'][i][crops],
-                    metadata={'id': f'{kind}-{i}'},
+                    metadata={'id': f'{kind}-{i}', 'stream': STREAMS[len(rows)]},
                 )
             )
     return rows

@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from molmo_foundry.convert import load_native
 from molmo_foundry.model.composer_model import ComposerMolmo
+from molmo_foundry.train.monitor import MolmoMonitor
 
 RUNS: dict[str, dict[str, Any]] = {
     'plain': {},
@@ -26,7 +27,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def train(model_options: dict[str, Any], **trainer: Any) -> dict[str, Any]:
-    """Parameters after the run, and its losses."""
+    """Parameters after the run, its losses, and those of its streams."""
     model = ComposerMolmo(load_native(FOLDER), z_loss_weight=Z_LOSS, **model_options)
     built, log = make_trainer(
         golden_loader(),
@@ -35,13 +36,15 @@ def train(model_options: dict[str, Any], **trainer: Any) -> dict[str, Any]:
         max_duration=f'{STEPS}ba',
         device_train_microbatch_size=1,
         accumulate_train_batch_on_tokens=True,
+        callbacks=[MolmoMonitor()],
         **trainer,
     )
     built.fit()
     module = built.state.model.module if built.state.is_model_ddp else built.state.model
     full = {name: p.full_tensor() if isinstance(p, DTensor) else p for name, p in module.named_parameters()}
     parameters = {name.removeprefix('model.'): p.detach() for name, p in full.items()}
-    return {'parameters': parameters, 'losses': values(log, 'loss/train/total')}
+    streams = {key: values(log, key) for key in log.data if key.startswith('streams/')}
+    return {'parameters': parameters, 'losses': values(log, 'loss/train/total'), 'streams': streams}
 
 
 def main(folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from clipping_worker import BATCH, STEPS
+from test_thawing import thawed
 from tiny_tree import RECIPE, Rows, TinyTree, make_trainer, values
 from torch.utils.data import DataLoader
 
@@ -91,6 +92,15 @@ def test_two_processes(run: str, first: int, two_ranks: dict[str, Any], plain: d
 
 def test_two_processes_resume_from_shards(two_ranks: dict[str, Any], plain: dict[str, Any]) -> None:
     check(two_ranks['fsdp2 resumed, sharded'], plain, first=2)
+
+
+@pytest.mark.parametrize('kind', ['full', 'sharded'])
+def test_two_processes_thaw(kind: str, two_ranks: dict[str, Any], tmp_path: Path) -> None:
+    """The same as on one process, which `test_thawing.py` looks into. fp32 sums over rows in another order."""
+    expected = thawed(tmp_path)
+    for name, p in expected.state.model.named_parameters():
+        actual = two_ranks[f'fsdp2 thawed, {kind}']['parameters'][name]
+        torch.testing.assert_close(actual, p.detach(), rtol=0, atol=1e-6, msg=name)
 
 
 def test_warmup_widens_the_norm_at_first() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from golden_training import train_by_hand
+from golden_training import STEPS, STREAMS, train_by_hand
 from golden_worker import RUNS, train
 
 
@@ -51,6 +51,17 @@ def test_two_processes(
     run: str, two_ranks: dict[str, Any], by_hand: tuple[dict[str, torch.Tensor], list[float]]
 ) -> None:
     check(two_ranks[run], by_hand)
+
+
+@pytest.mark.parametrize('run', ['ddp', 'fsdp2, plain'])
+def test_losses_of_streams_do_not_depend_on_the_ranks(run: str, two_ranks: dict[str, Any]) -> None:
+    """Either rank lacks streams that the other has; `test_stream_loss.py` has what they are on one process."""
+    expected = train(RUNS['plain'])['streams']
+    assert {key.split('/')[1] for key in expected} == set(STREAMS)
+    assert two_ranks[run]['streams'].keys() == expected.keys()
+    for key, losses in expected.items():
+        assert len(losses) == STEPS
+        assert two_ranks[run]['streams'][key] == pytest.approx(losses, rel=1e-5), key
 
 
 def test_steps_move_the_weights(by_hand: tuple[dict[str, torch.Tensor], list[float]]) -> None:

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A signal in the middle of a step, on one process; two ranks and a bucket are in `recipes/test_interruptions.py`."""
 
+import gc
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 import torch
 from composer import Trainer
-from composer.core import Callback, State
+from composer.core import Callback, Evaluator, State
 from composer.loggers import Logger
 from tiny_tree import Rows, TinyTree, make_trainer
 from torch.utils.data import DataLoader
@@ -19,13 +21,16 @@ from molmo_foundry.train.checkpointing import NotEnoughSpaceError, checkpoint_by
 from molmo_foundry.train.preemption import EXIT_CODE, SIGNALS, MolmoPreemption, Preempted
 
 STEPS, BATCH = 5, 8
+GRACE = 30
+"""Seconds that Composer's launcher, and a cluster, leave between a signal and the end of a process."""
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Gives this process its signal handlers back."""
+    """Gives this process its signal handlers and its garbage collection back."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
+    gc.unfreeze()
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -35,9 +40,11 @@ class SignalInStep(Callback):
 
     def __init__(self, step: int, number: int):
         self.step, self.number = step, number
+        self.sent = 0.0
 
     def after_forward(self, state: State, logger: Logger) -> None:
         if state.timestamp.batch.value + 1 == self.step:
+            self.sent = time.monotonic()
             os.kill(os.getpid(), self.number)
 
 
@@ -68,9 +75,11 @@ def test_signal_saves_the_step_and_the_run_goes_on_from_it(number: int, tmp_path
     whole.fit()
     assert signal.getsignal(number) == before, 'the handler outlived the run'
 
-    told = trainer(tmp_path / 'told', MolmoPreemption(), SignalInStep(3, number))
+    sender = SignalInStep(3, number)
+    told = trainer(tmp_path / 'told', MolmoPreemption(), sender)
     with pytest.raises(Preempted) as exit_info:
         told.fit()
+    assert 0 < time.monotonic() - sender.sent < GRACE
     assert exit_info.value.code == EXIT_CODE == 75
     assert os.readlink(tmp_path / 'told' / 'latest-rank0.pt') == 'ep0-ba3-rank0.pt'
 
@@ -79,6 +88,25 @@ def test_signal_saves_the_step_and_the_run_goes_on_from_it(number: int, tmp_path
     resumed.fit()
     for name, p in parameters(whole).items():
         assert torch.equal(p, parameters(resumed)[name]), name
+
+
+class Evaluations(Callback):
+    """Notes the steps after which held-out data was evaluated."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def eval_start(self, state: State, logger: Logger) -> None:
+        self.steps.append(state.timestamp.batch.value)
+
+
+def test_a_run_that_was_told_to_end_skips_evaluation(tmp_path: Path) -> None:
+    seen = Evaluations()
+    held_out = Evaluator(label='eval/rows', dataloader=DataLoader(Rows(BATCH), batch_size=BATCH), eval_interval='1ba')
+    told = trainer(tmp_path, MolmoPreemption(), SignalInStep(3, signal.SIGTERM), seen, eval_dataloader=held_out)
+    with pytest.raises(Preempted):
+        told.fit()
+    assert seen.steps == [1, 2]
 
 
 def test_half_written_checkpoint_is_cleared_and_retention_goes_on(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from typing import Any, Iterator, Mapping, Optional, Union
 
 import numpy as np
 
-from molmo_foundry.data.dataset import clean_shared_memory_once
 from molmo_foundry.data.packing.dealing import epoch_rows
 from molmo_foundry.data.packing.fingerprint import (
     differences,
@@ -31,6 +30,7 @@ from molmo_foundry.data.packing.reading import SampleReader
 from molmo_foundry.data.packing.row_builder import ReadSample, RowBuilder
 from molmo_foundry.data.packing.streams import Mixture
 from molmo_foundry.data.schema import RecordError
+from molmo_foundry.data.shared_memory import registration
 from molmo_foundry.processing.preprocessor import Preprocessor
 from molmo_foundry.processing.types import ModelInputs
 
@@ -75,15 +75,14 @@ class PlannedDataset(SampleReader):
         cache_limit: Optional[Union[int, str]] = None,
     ):
         self.folders, self._folder_of = folders_of(mixture)
-        if any(folder.remote is not None for folder in self.folders):
-            clean_shared_memory_once()
-        super().__init__(
-            streams=self.folders,
-            batch_size=batch_size,
-            predownload=predownload,
-            cache_limit=cache_limit,
-            shuffle_seed=settings.seed,
-        )
+        with registration(self):
+            super().__init__(
+                streams=self.folders,
+                batch_size=batch_size,
+                predownload=predownload,
+                cache_limit=cache_limit,
+                shuffle_seed=settings.seed,
+            )
         self.rows_per_batch = batch_size
         self.allow_changed_plan = allow_changed_plan
         self.planner = self._make_planner(mixture, preprocessor, settings, index_workers)
@@ -120,7 +119,8 @@ class PlannedDataset(SampleReader):
             if len(read) < len(planned):
                 raise RuntimeError('A thread that downloads shards failed; its traceback stands above.')
             try:
-                yield self.row_builder.build(self._epoch, row, planned, read)
+                epochs = self.planner.stream_epochs(self._plan, self._epoch, row.pack)
+                yield self.row_builder.build(row, planned, read, epoch=self._epoch, stream_epochs=epochs)
             except RecordError as error:
                 yield from [error] * self.rows_per_batch  # one alone, and a loader with drop_last would drop it
                 return

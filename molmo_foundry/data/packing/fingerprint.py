@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import Any, Mapping
 
+import numpy as np
+
+from molmo_foundry.data.packing.plan import Lengths
 from molmo_foundry.processing.preprocessor import Preprocessor
 from molmo_foundry.processing.prompts import prompt_families
 from molmo_foundry.processing.styles import STYLES
@@ -25,6 +28,14 @@ def digest(*parts: Any) -> str:
 def digest_of_mds(folder: Path) -> str:
     """Digest of an MDS folder: of its index, which has the sizes of all shards, and their hashes if there are any."""
     return digest(json.loads((folder / 'index.json').read_text(encoding='utf-8')))
+
+
+def digest_of_lengths(lengths: Lengths) -> str:
+    """Digest of the lengths of a stream's records, which decide what fits into which pack."""
+    hasher = hashlib.blake2b(digest_size=8)
+    for column in (lengths.tokens, lengths.crops):
+        hasher.update(np.ascontiguousarray(column, dtype=np.int32).tobytes())
+    return hasher.hexdigest()
 
 
 def digest_of_tokenizer(tokenizer: MolmoTokenizer) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Union
 
 import numpy as np
+import torch
 from filelock import FileLock
 from streaming import Stream
 from torch.utils.data import DataLoader, Dataset
@@ -25,7 +26,7 @@ from molmo_foundry.data.packing.plan import Lengths
 
 log = logging.getLogger(__name__)
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raised whenever the same record comes to be measured otherwise; part of the fingerprint."""
 
 UNREADABLE = (1, 0)
@@ -137,6 +138,8 @@ def build_index(measure: Measure, num_records: int, *, title: str, num_workers: 
         batch_size=_RECORDS_AT_ONCE,
         num_workers=num_workers,
         collate_fn=lambda records: records,
+        # Else it would draw from the global generator, and a model that is made afterwards would start from others.
+        generator=torch.Generator(),
     )
     lengths, errors = [], []
     with tqdm(total=num_records, desc=f'lengths of {title}', unit=' records', mininterval=2) as progress:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Mapping, Optional, Sequence
 
 from molmo_foundry.data.packing.best_fit import LOOK_AHEAD, Budgets
-from molmo_foundry.data.packing.fingerprint import digest
+from molmo_foundry.data.packing.fingerprint import digest, digest_of_lengths
 from molmo_foundry.data.packing.node_files import shared_plan
 from molmo_foundry.data.packing.order import StreamDraws
 from molmo_foundry.data.packing.plan import PLAN_VERSION, Lengths, Plan, PlannedSample, make_plan, pack_samples
@@ -95,6 +95,7 @@ class Planner:
             'streams': {
                 stream.name: {
                     'data': data[stream.name],
+                    'lengths': None if lengths is None else digest_of_lengths(lengths[stream.name]),
                     'samples_per_epoch': stream.count,
                     **asdict(mixture.streams[stream.name].options),
                 }
@@ -120,6 +121,11 @@ class Planner:
     def samples(self, plan: Plan, pack: int) -> list[PlannedSample]:
         """The samples of a pack; none for numbers beyond the last."""
         return pack_samples(plan, self.lengths, pack)
+
+    def stream_epochs(self, plan: Plan, epoch: int, pack: int) -> dict[str, float]:
+        """How often each stream has been gone through when a pack of an epoch is over, to within the look-ahead."""
+        gone = epoch + min((pack + 1) / len(plan), 1)
+        return {stream.name: gone * stream.count / stream.size for stream in self.streams}
 
     def most_packs(self) -> Optional[int]:
         """More packs than any epoch has; None where rates decide, for there an epoch means nothing.

@@ -48,15 +48,26 @@ class RowBuilder:
         self.bad_samples = BadSamples(max_bad_fraction)
 
     def build(
-        self, epoch: int, row: PlannedRow, samples: Sequence[PlannedSample], read: Iterable[ReadSample]
+        self,
+        row: PlannedRow,
+        samples: Sequence[PlannedSample],
+        read: Iterable[ReadSample],
+        *,
+        epoch: int,
+        stream_epochs: Mapping[str, float],
     ) -> ModelInputs:
         """Build a row.
 
         Args:
-            epoch (int): Epoch of the run.
             row (PlannedRow): Which row.
             samples (Sequence[PlannedSample]): Its samples; without any, it is a token of which nothing is learned.
             read (Iterable): What was read of each.
+            epoch (int): Epoch of the run.
+            stream_epochs (Mapping[str, float]): How often each stream has been gone through.
+
+        Returns:
+            ModelInputs: Its metadata has the ``ids`` and the ``streams`` of its examples, in the order of their
+            segments, and ``stats``.
 
         Raises:
             RecordError: If too many samples have been bad.
@@ -64,8 +75,8 @@ class RowBuilder:
         usable = [self._example(*sample) for sample in zip(samples, read)]
         examples = [example or self._stand_in(sample) for example, sample in zip(usable, samples)]
         inputs = join(examples or [placeholder(self._blank, 1, 0, record='')])
-        streams = Counter(self.names[sample.stream] for sample in samples)
-        repeats = {name: max(s.repeat for s in samples if self.names[s.stream] == name) for name in streams}
+        streams = [self.names[sample.stream] for sample in samples]
+        inputs.metadata['streams'] = streams
         stats = RowStats(
             pack=row.pack,
             epoch=epoch,
@@ -77,8 +88,8 @@ class RowBuilder:
             crops=len(inputs.images),
             loss_tokens=int((inputs.loss_weights > 0).sum()),
             crop_imbalance=row.crop_imbalance,
-            streams=dict(streams),
-            repeats=repeats,
+            streams=dict(Counter(streams)),
+            stream_epochs=dict(stream_epochs),
         )
         return stats.attach_to(inputs)
 
@@ -111,7 +122,10 @@ class RowBuilder:
 
 
 def _check_size(inputs: ModelInputs, sample: PlannedSample) -> None:
-    """Compare an example with what was planned for it."""
-    for kind, actual, planned in (('tokens', len(inputs), sample.tokens), ('crops', len(inputs.images), sample.crops)):
-        if planned is not None and actual > planned:
-            raise ValueError(f'it has {actual} {kind}, but {planned} were planned; delete its lengths-*.npz')
+    """Compare an example with what was planned for it: at most as many tokens, for prompts are drawn, and its crops."""
+    tokens, crops = len(inputs), len(inputs.images)
+    if sample.tokens is not None and (tokens > sample.tokens or crops != sample.crops):
+        raise ValueError(
+            f'it has {tokens} tokens and {crops} crops, but {sample.tokens} and {sample.crops} were planned; delete '
+            'its lengths-*.npz'
+        )

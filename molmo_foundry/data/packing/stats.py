@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How full packs are, how even the work is, and what streams it came from.
 
-Every row carries plain numbers, `RowStats`, in its metadata, where they survive the split into microbatches.
-`batch_metrics` turns those of a batch into what is worth logging.
+Every row carries plain numbers, `RowStats`, in its metadata, where they survive the split into microbatches. Each rank
+adds up its own by `batch_sums`; of their sum over the ranks, `batch_metrics` makes what is worth logging.
+
+Shapes: K streams.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from molmo_foundry.processing.types import ModelInputs
 
@@ -28,7 +30,7 @@ class RowStats:
         loss_tokens: Tokens that something is learned from.
         crop_imbalance: Most crops of a rank in the global batch, against the mean of the ranks; 1 is perfect.
         streams: Examples by stream.
-        repeats: How often each of these streams had been gone through before, by its last example here.
+        stream_epochs: How often each stream of the mixture had been gone through, up to this row.
     """
 
     pack: int
@@ -42,7 +44,7 @@ class RowStats:
     loss_tokens: int
     crop_imbalance: float
     streams: dict[str, int]
-    repeats: dict[str, int]
+    stream_epochs: dict[str, float]
 
     def attach_to(self, row: ModelInputs) -> ModelInputs:
         """Put the numbers into a row's metadata."""
@@ -50,33 +52,55 @@ class RowStats:
         return row
 
 
-def batch_metrics(rows: Sequence[Mapping[str, Any]], max_seq_len: int, max_crops: int = 0) -> dict[str, float]:
-    """Metrics of a batch.
+_SUMMED = ('examples', 'placeholders', 'dropped_annotations', 'tokens', 'planned_tokens', 'crops', 'loss_tokens')
+
+
+def batch_sums(rows: Sequence[Mapping[str, Any]], streams: Sequence[str]) -> list[float]:
+    """What a rank's rows hold together.
 
     Args:
-        rows (Sequence[Mapping]): ``metadata`` of its rows, of as many ranks as are at hand.
-        max_seq_len (int): Most tokens of a row.
-        max_crops (int): Most crops of a row; 0: no limit, and no utilisation of it.
+        rows (Sequence[Mapping]): ``metadata`` of the rows, by a planned loader.
+        streams (Sequence[str]): The streams of its mixture.
 
     Returns:
-        dict[str, float]: By name, as loggers take them; empty if the rows are not of a planned loader.
+        list[float]: (8 + K,): number of rows, the sums of their examples, stand-ins, dropped annotations, tokens,
+        planned tokens, crops and loss tokens, and their examples of each stream.
     """
-    stats = [row['stats'] for row in rows if 'stats' in row]
-    if not stats:
-        return {}
-    totals = {key: sum(row[key] for row in stats) for key in ('examples', 'tokens', 'crops', 'loss_tokens')}
+    stats = [row['stats'] for row in rows]
+    totals = [sum(row[name] for row in stats) for name in _SUMMED]
+    of_streams = [sum(row['streams'].get(name, 0) for row in stats) for name in streams]
+    return [float(number) for number in (len(stats), *totals, *of_streams)]
+
+
+def batch_metrics(
+    sums: Sequence[float], row: Mapping[str, Any], max_seq_len: int, max_crops: Optional[int] = None
+) -> dict[str, float]:
+    """Metrics of a global batch.
+
+    Args:
+        sums (Sequence[float]): `batch_sums` of all ranks together.
+        row (Mapping): ``metadata`` of any of its rows.
+        max_seq_len (int): Most tokens of a row.
+        max_crops (int, optional): Most crops of a row; None: no limit, and no utilisation of it.
+
+    Returns:
+        dict[str, float]: By name, as loggers take them.
+    """
+    num_rows, stats = sums[0], row['stats']
+    totals = dict(zip(_SUMMED, sums[1:]))
     metrics = {
-        'packing/token_utilization': totals['tokens'] / (len(stats) * max_seq_len),
-        'packing/examples_per_pack': totals['examples'] / len(stats),
-        'packing/loss_tokens_per_pack': totals['loss_tokens'] / len(stats),
-        'packing/crops_per_pack': totals['crops'] / len(stats),
-        'packing/crop_imbalance': max(row['crop_imbalance'] for row in stats),
-        'packing/placeholders': float(sum(row['placeholders'] for row in stats)),
-        'packing/dropped_annotations': float(sum(row['dropped_annotations'] for row in stats)),
+        'packing/token_utilization': totals['tokens'] / (num_rows * max_seq_len),
+        'packing/planned_token_utilization': totals['planned_tokens'] / (num_rows * max_seq_len),
+        'packing/examples_per_pack': totals['examples'] / num_rows,
+        'packing/loss_tokens_per_pack': totals['loss_tokens'] / num_rows,
+        'packing/crops_per_pack': totals['crops'] / num_rows,
+        'packing/crop_imbalance': stats['crop_imbalance'],
+        'packing/placeholders': totals['placeholders'],
+        'packing/dropped_annotations': totals['dropped_annotations'],
     }
-    if max_crops:
-        metrics['packing/crop_utilization'] = totals['crops'] / (len(stats) * max_crops)
-    for name in sorted({name for row in stats for name in row['streams']}):
-        metrics[f'streams/{name}/examples'] = float(sum(row['streams'].get(name, 0) for row in stats))
-        metrics[f'streams/{name}/repeats'] = float(max(row['repeats'].get(name, 0) for row in stats))
+    if max_crops is not None:
+        metrics['packing/crop_utilization'] = totals['crops'] / (num_rows * max_crops)
+    for (name, epochs), examples in zip(stats['stream_epochs'].items(), sums[1 + len(_SUMMED) :]):
+        metrics[f'streams/{name}/examples'] = examples
+        metrics[f'streams/{name}/epochs'] = epochs
     return metrics
