@@ -33,7 +33,7 @@ train: setup $(DATA)/validation/index.json ## train a tiny Molmo on rendered ima
 	$(BIN)/composer scripts/train.py yamls/tiny/pretrain.yaml variables.data=$(DATA)
 
 test: setup ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 proofs: setup ## run the slow proofs: kill -9 and resume from S3, stages one after the other, …
 	$(BIN)/python -m pytest -m proof
