@@ -13,7 +13,8 @@ from PIL import Image
 
 from molmo_foundry.data.schema import validate
 from molmo_foundry.data.synthetic import SPLIT_SIZES, make_example, make_examples
-from molmo_foundry.data.synthetic.scene import BACKGROUNDS, COLORS, OUTLINES, SIDES
+from molmo_foundry.data.synthetic.drawing import COLORS
+from molmo_foundry.data.synthetic.scene import BACKGROUNDS, OUTLINES, SIDES
 from molmo_foundry.processing.types import Example
 
 

@@ -6,22 +6,13 @@ A scene puts one to five shapes into the cells of a 3 × 3 grid, so that "top le
 pixels, angles in degrees, and y points down.
 """
 
-import io
 import math
 import random
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
+from molmo_foundry.data.synthetic.drawing import COLORS, RGB, Canvas
 
-COLORS = {
-    'red': (214, 40, 40),
-    'green': (46, 160, 67),
-    'blue': (40, 90, 214),
-    'yellow': (245, 205, 40),
-    'purple': (142, 68, 173),
-    'orange': (243, 126, 29),
-}
-BACKGROUNDS = {'white': (248, 248, 248), 'gray': (176, 176, 176), 'black': (24, 24, 24)}
+BACKGROUNDS: dict[str, RGB] = {'white': (248, 248, 248), 'gray': (176, 176, 176), 'black': (24, 24, 24)}
 RADII = {'small': (0.08, 0.1), 'large': (0.14, 0.16)}
 """Range of a shape's radius, as a share of the picture's shorter side; at most 1/6, half a cell."""
 
@@ -37,8 +28,6 @@ OUTLINES = {
 """Corners of each kind of shape, as (share of the radius, angle)."""
 
 MAX_SHAPES = 5
-_SUPERSAMPLING = 4
-_JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True)
@@ -55,10 +44,10 @@ class Shape:
     radius: float
     angle: float
 
-    def outline(self, scale: float = 1.0) -> list[tuple[float, float]]:
-        """Corners in pixels, times `scale`."""
-        corners = [(share * self.radius * scale, math.radians(self.angle + a)) for share, a in OUTLINES[self.kind]]
-        return [(self.x * scale + r * math.cos(a), self.y * scale + r * math.sin(a)) for r, a in corners]
+    def outline(self) -> list[tuple[float, float]]:
+        """Corners in pixels."""
+        corners = [(share * self.radius, math.radians(self.angle + a)) for share, a in OUTLINES[self.kind]]
+        return [(self.x + r * math.cos(a), self.y + r * math.sin(a)) for r, a in corners]
 
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of the outline in pixels."""
@@ -104,12 +93,8 @@ def sample_scene(rng: random.Random) -> Scene:
 
 
 def render_scene(scene: Scene) -> bytes:
-    """Draw a scene, smoothed by drawing it larger first, as a JPEG file."""
-    factor = _SUPERSAMPLING
-    canvas = Image.new('RGB', (scene.width * factor, scene.height * factor), BACKGROUNDS[scene.background])
-    draw = ImageDraw.Draw(canvas)
+    """Draw a scene as a JPEG file."""
+    canvas = Canvas(scene.width, scene.height, BACKGROUNDS[scene.background])
     for shape in scene.shapes:
-        draw.polygon(shape.outline(factor), fill=COLORS[shape.color])
-    file = io.BytesIO()
-    canvas.reduce(factor).save(file, 'JPEG', quality=_JPEG_QUALITY, subsampling=0)
-    return file.getvalue()
+        canvas.polygon(shape.outline(), COLORS[shape.color])
+    return canvas.encode()

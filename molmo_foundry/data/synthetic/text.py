@@ -9,7 +9,8 @@ of the picture, as in PixMo.
 import random
 from typing import Any, Callable
 
-from molmo_foundry.data.synthetic.scene import BACKGROUNDS, COLORS, OUTLINES, Scene, Shape
+from molmo_foundry.data.synthetic.drawing import COLORS
+from molmo_foundry.data.synthetic.scene import BACKGROUNDS, OUTLINES, Scene, Shape
 
 PLACES = (
     ('at the top left', 'at the top', 'at the top right'),
