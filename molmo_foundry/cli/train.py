@@ -4,6 +4,7 @@
 
 import os
 import sys
+import tempfile
 import warnings
 from typing import Callable, Iterable, Sequence
 
@@ -23,9 +24,22 @@ KNOWN_WARNINGS = ('pkg_resources is deprecated', 'FSDP is not applicable for sin
 
 FINISHED = 'No training would occur'
 
+LONGEST_TMPDIR = 75
+"""Characters. A socket's path may have 107, of which its name below that folder takes 32."""
+
 
 def set_up(known_warnings: Iterable[str]) -> None:
-    """Sets the environment that Composer reads when it is imported, and silences ``known_warnings``."""
+    """Sets the environment that Composer reads when it is imported, and silences ``known_warnings``.
+
+    Raises:
+        ValueError: If the folder for temporary files has too long a path: workers open sockets below it, and where that
+            fails torch waits for them forever.
+    """
+    if len(tempfile.gettempdir()) > LONGEST_TMPDIR:
+        raise ValueError(
+            f'The path of the folder for temporary files, {tempfile.gettempdir()}, has more than {LONGEST_TMPDIR} '
+            'characters, too many for the sockets of loader workers. Set TMPDIR to a shorter one.'
+        )
     os.environ.setdefault('FSDP_VERSION', '2')
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
     os.environ.setdefault('WANDB_ALLOW_OFFLINE_ARTIFACTS', 'false')  # else a table asks the server, offline too

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -76,6 +77,7 @@ class Run:
 
     def __init__(self, data: Path, disk: Path, save_folder: str):
         disk.mkdir(parents=True)
+        self.scratch = tempfile.TemporaryDirectory()  # its path is short, as those of sockets below it have to be
         self.disk, self.log = disk, disk / 'log.txt'
         overrides = [
             f'variables.data={data}',
@@ -100,7 +102,7 @@ class Run:
             stdout=self.log.open('w'),
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, 'OMP_NUM_THREADS': '1', 'TMPDIR': str(disk)},
+            env={**os.environ, 'OMP_NUM_THREADS': '1', 'TMPDIR': self.scratch.name},
         )
 
     def wait_until(self, condition: Callable[[], bool]) -> None:

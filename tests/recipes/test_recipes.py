@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from molmo_foundry.cli.recipe import RECIPES, check_train_recipe, find_recipe, load_recipe, recipe_names
 from molmo_foundry.cli.recipes import app
+from molmo_foundry.cli.train import set_up
 from molmo_foundry.data.own_streams import without_sources
 from molmo_foundry.data.packing.config import PlannedConfig, asks_for_plan
 from molmo_foundry.data.packing.mixture import parse_mixture
@@ -189,3 +190,10 @@ def test_recipes_are_found_from_anywhere(name: str, tmp_path: Path, monkeypatch:
     own = tmp_path / 'own.yaml'
     own.write_text('variables: {}\n')
     assert find_recipe(str(own)) == own
+
+
+def test_too_long_a_path_for_temporary_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loader workers could not open their sockets, and torch would wait for them forever."""
+    monkeypatch.setattr('tempfile.tempdir', '/tmp/' + 'x' * 80)
+    with pytest.raises(ValueError, match='Set TMPDIR to a shorter one'):
+        set_up(())
