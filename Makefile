@@ -58,6 +58,7 @@ chromium: ## install the browser that the tests look at pages with (Debian; need
 
 bench: setup ## make the tables of docs/benchmarks.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/image_path.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/loader.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packing.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packing_realised.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packing_step.py
