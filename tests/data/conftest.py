@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
+from conversions import files, run, write_own
 
 from molmo_foundry.data.mds import write_mds
 from molmo_foundry.data.packing.node_files import FOLDER_VARIABLE
@@ -39,3 +40,17 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('texts') / 'mds'
     write_mds((Example(f'text-{i}', [], [{'question': f'{i}?', 'answer': str(i)}]) for i in range(8)), folder)
     return folder
+
+
+@pytest.fixture(scope='module')
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Own data to convert: as many rows as `ROWS` of the test module says."""
+    return write_own(tmp_path_factory.mktemp('own'), request.module.ROWS)
+
+
+@pytest.fixture(scope='module')
+def done(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files that a conversion of `source` makes that nothing disturbs."""
+    out = tmp_path_factory.mktemp('done') / 'mds'
+    run(source, out)
+    return files(out)

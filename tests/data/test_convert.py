@@ -24,11 +24,6 @@ ROWS = 70
 
 
 @pytest.fixture(scope='module')
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_own(tmp_path_factory.mktemp('own'), ROWS)
-
-
-@pytest.fixture(scope='module')
 def done(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp('done') / 'mds'
     run(source, out)

@@ -9,21 +9,9 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from conversions import files, run, write_own
+from conversions import files, run
 
 ROWS = 300
-
-
-@pytest.fixture(scope='module')
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_own(tmp_path_factory.mktemp('own'), ROWS)
-
-
-@pytest.fixture(scope='module')
-def done(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp('done') / 'mds'
-    run(source, out)
-    return files(out)
 
 
 @pytest.fixture

@@ -13,21 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conversions import files, run, write_own
+from conversions import files, run
 
 ROWS = 400
-
-
-@pytest.fixture(scope='module')
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_own(tmp_path_factory.mktemp('own'), ROWS)
-
-
-@pytest.fixture(scope='module')
-def done(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp('done') / 'mds'
-    run(source, out)
-    return files(out)
 
 
 def _killed_after(rows: int, source: Path, out: Path) -> bool:

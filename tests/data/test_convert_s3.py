@@ -47,18 +47,6 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     bucket.delete()
 
 
-@pytest.fixture(scope='module')
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_own(tmp_path_factory.mktemp('own'), ROWS)
-
-
-@pytest.fixture(scope='module')
-def done(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp('done') / 'mds'
-    run(source, out)
-    return files(out)
-
-
 def _objects(bucket: Any) -> dict[str, bytes]:
     objects = {found.key: found.get()['Body'].read() for found in bucket.objects.all()}
     return {key.removeprefix('own/train/'): data for key, data in objects.items()}

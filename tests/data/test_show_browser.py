@@ -6,7 +6,6 @@ import colorsys
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Callable
@@ -25,22 +24,6 @@ Browser = Callable[..., subprocess.CompletedProcess]
 def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     folder = tmp_path_factory.mktemp('page')
     return show_page(folder / 'page.html', write_records(folder / 'mds'))
-
-
-@pytest.fixture(scope='module')
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Browser:
-    """Runs Chromium on a page's URL."""
-    binary = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-    if binary is None:
-        pytest.skip('there is no Chromium; Debian has it as the package chromium')
-    profile = tmp_path_factory.mktemp('profile')
-    common = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--hide-scrollbars']
-
-    def run(url: str, *options: str) -> subprocess.CompletedProcess:
-        command = [binary, *common, f'--user-data-dir={profile}', *options, url]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-
-    return run
 
 
 def _dom(chromium: Browser, page: Path, script: str = '', fragment: str = '') -> str:

@@ -8,7 +8,6 @@ The tests in a browser skip where there is no Chromium.
 import html
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -118,22 +117,6 @@ def test_command(pages: Path, tmp_path: Path) -> None:
     assert (tmp_path / 'out/index.html').exists()
     nothing = CliRunner().invoke(app, ['report', str(tmp_path / 'out')])
     assert nothing.exit_code == 1 and 'There are no results of tasks' in nothing.output
-
-
-@pytest.fixture(scope='module')
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs Chromium on a page's URL."""
-    binary = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-    if binary is None:
-        pytest.skip('there is no Chromium; Debian has it as the package chromium')
-    profile = tmp_path_factory.mktemp('profile')
-    common = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--hide-scrollbars']
-
-    def run(url: str, *options: str) -> subprocess.CompletedProcess:
-        command = [binary, *common, f'--user-data-dir={profile}', *options, url]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-
-    return run
 
 
 @pytest.fixture
