@@ -6,9 +6,12 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 DATA ?= data_cache/shapes
+SEED ?= 17
+TOUR_DATA = data_cache/tour
+TOUR = runs/tour-$(SEED)
 STAMP = $(VENV)/.setup-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
-.PHONY: help setup train test proofs soak lint format docs chromium bench clean
+.PHONY: help setup train tour test proofs soak lint format docs chromium bench ablations clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -31,6 +34,25 @@ $(DATA)/validation/index.json: | setup
 
 train: setup $(DATA)/validation/index.json ## train a tiny Molmo on rendered images, on the CPU (4 minutes)
 	$(BIN)/composer scripts/train.py yamls/tiny/pretrain.yaml variables.data=$(DATA)
+	$(BIN)/composer scripts/eval.py yamls/tiny/eval.yaml name=tiny-pretrain \
+	  load_path=runs/tiny-pretrain/checkpoints/latest-rank0.pt evaluator.data='$(DATA)/{split}' \
+	  evaluator.tasks=[shapes_caption] evaluator.max_examples=64 model.overrides.prompt_type=none \
+	  model.overrides.message_formatting=none model.overrides.system_prompt_kind=style_and_length
+	@echo 'What it writes about pictures: $(CURDIR)/runs/tiny-eval/tiny-pretrain/index.html'
+
+tour: setup ## train a small Molmo in two stages and measure every skill, on the CPU (about N minutes; SEED=18 for another)
+	$(BIN)/python scripts/tour data --out $(TOUR_DATA)
+	$(BIN)/composer scripts/train.py yamls/tour/pretrain.yaml variables.data=$(TOUR_DATA) variables.seed=$(SEED) \
+	  variables.run_folder=$(TOUR)/pretrain
+	$(BIN)/composer scripts/train.py yamls/tour/multitask.yaml variables.data=$(TOUR_DATA) variables.seed=$(SEED) \
+	  variables.run_folder=$(TOUR)/multitask variables.start=$(TOUR)/pretrain/checkpoints/latest-rank0.pt
+	$(BIN)/composer scripts/eval.py yamls/tour/eval.yaml load_path=$(TOUR)/multitask/checkpoints/latest-rank0.pt \
+	  variables.data=$(TOUR_DATA) variables.run_folder=$(TOUR)/eval
+	$(BIN)/composer scripts/eval.py yamls/tour/eval.yaml load_path=$(TOUR)/multitask/checkpoints/latest-rank0.pt \
+	  variables.data=$(TOUR_DATA)/blank variables.run_folder=$(TOUR)/eval-blank
+	$(BIN)/python scripts/tour majority --data $(TOUR_DATA) --out $(TOUR)/majority.json
+	$(BIN)/python scripts/tour report $(TOUR) --figure $(TOUR)/tour.svg
+	@echo 'All questions with their pictures: $(CURDIR)/$(TOUR)/eval/tour-multitask/index.html'
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
@@ -61,8 +83,14 @@ bench: setup ## make the tables of docs/benchmarks.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/loader.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packing.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packing_realised.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packing_step.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training_step.py --sizes tiny
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decode.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/startup.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/rank_memory.py
+	$(BIN)/python benchmarks/scaling.py
+
+ablations: setup ## try findings of the paper on the tiny model, three seeds each (N minutes; again to go on)
+	$(BIN)/python benchmarks/ablations.py
 
 clean: ## remove runs and rendered data (not .venv)
 	rm -rf runs data_cache
