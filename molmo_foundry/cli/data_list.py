@@ -85,7 +85,7 @@ def _needs_in_short(source: 'Source') -> str:
 
 def _records(source: 'Source', data: Path) -> dict[str, int]:
     """Records of the splits that have been converted."""
-    from molmo_foundry.data.convert.card import CARD
+    from molmo_foundry.data.schema import CARD
 
     cards = {split: data / source.name / split / CARD for split in source.splits}
     return {split: json.loads(card.read_bytes())['records'] for split, card in cards.items() if card.is_file()}

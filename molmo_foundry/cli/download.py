@@ -10,13 +10,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from molmo_foundry.data.download import (
-    DownloadInterrupted,
-    DownloadOptions,
-    Reason,
-    download_images,
-    read_urls,
-)
+from molmo_foundry.data.download.options import DownloadOptions
+from molmo_foundry.data.download.outcome import Reason
 from molmo_foundry.data.download.urls import URL_FIELD
 
 _DEFAULTS = DownloadOptions()
@@ -83,6 +78,8 @@ def download(
 
     Example: molmo-foundry data download urls.parquet --cache image_cache
     """
+    from molmo_foundry.data.download import DownloadInterrupted, download_images, read_urls
+
     try:
         options = DownloadOptions(
             connections=connections,

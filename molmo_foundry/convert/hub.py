@@ -117,7 +117,7 @@ class HubWeights:
             raise ValueError(f'{self.path}: there is no tensor {key}.')
         path = self.files[key]
         file = self._open(path)
-        if key not in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
+        if key not in file.keys():  # a safetensors file is no mapping
             raise ValueError(f'{path}: there is no tensor {key}, although {self.path.name} says so.')
         try:
             return file[key] if isinstance(file, dict) else file.get_tensor(key)

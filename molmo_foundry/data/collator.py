@@ -22,7 +22,6 @@ from molmo_foundry.processing.types import IGNORED_SLOT, ModelInputs
 ROW_PADDING = {'input_ids': -1, 'labels': -100, 'loss_weights': 0, 'position_ids': 0, 'segment_ids': 0}
 """Tensors by row, with the value that fills them up on the right."""
 
-ROW_LISTS = ('crop_counts', 'token_counts', 'loss_counts', 'metadata')
 CROP_TENSORS = ('images', 'image_masks', 'image_input_idx')
 
 

@@ -20,6 +20,9 @@ from molmo_foundry.processing.types import Example
 COLUMNS = {'id': 'str', 'images': 'bytes', 'sizes': 'json', 'annotations': 'json', 'metadata': 'json'}
 """MDS columns with their encodings. `sizes` is [[width, height], …] in pixels as displayed, EXIF rotation applied."""
 
+CARD = 'dataset_card.json'
+"""File beside the shards of converted data that says what they hold; see `data.convert.card`."""
+
 ANNOTATION_KEYS = {
     'style': 'kind of task; named in the prompt, see `processing.styles`; without it, text is as a user would write it',
     'weight': 'factor on the loss, at least 0; 1 if left out',

@@ -203,6 +203,8 @@ class MolmoConfig(PretrainedConfig):
         moe_top_k (int): Experts a token is sent to.
         moe_loss_weight (float): Weight of the load-balancing loss; 0 turns it off.
         moe_zloss_weight (float): Weight of the router z-loss; 0 turns it off.
+        use_cache (bool): Whether generation keeps keys and values.
+        use_position_ids (bool): Always true; the field is in released files.
         vision (dict | MolmoVisionConfig, optional): The vision tower. Default: CLIP ViT-L/14-336 with 23 blocks.
         connector (dict | MolmoConnectorConfig, optional): The connector.
         prompt_type (str): ``none`` or ``uber_model``; see `processing.formatter`.

@@ -4,7 +4,7 @@
 
 from typing import Any, Optional, Sequence
 
-from molmo_foundry.processing.tokenizer import IMAGE_PLACEHOLDER
+from molmo_foundry.processing.types import IMAGE_PLACEHOLDER
 
 
 def chat_turns(messages: Sequence[Any]) -> list[str]:

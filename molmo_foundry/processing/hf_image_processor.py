@@ -15,7 +15,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from molmo_foundry.processing.image import ImagePreprocessor
 from molmo_foundry.processing.image_io import load_image
 from molmo_foundry.processing.pixels import PIXEL_STATS
-from molmo_foundry.processing.tokenizer import IMAGE_TOKENS
+from molmo_foundry.processing.types import IMAGE_TOKENS
 
 if TYPE_CHECKING:
     from molmo_foundry.model.config import MolmoConfig

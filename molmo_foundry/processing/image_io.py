@@ -17,13 +17,15 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 import numpy as np
-import torch
 from PIL import Image
 
-ImageSource = Union[bytes, bytearray, memoryview, str, os.PathLike, Image.Image, np.ndarray, torch.Tensor]
+if TYPE_CHECKING:
+    import torch
+
+ImageSource = Union[bytes, bytearray, memoryview, str, os.PathLike, Image.Image, np.ndarray, 'torch.Tensor']
 
 DEFAULT_MAX_PIXELS = 89_478_485
 """Pillow's own limit of what is no decompression bomb: a quarter of a gigabyte of RGB."""
@@ -103,7 +105,7 @@ def decode_image(
     Raises:
         ImageError: See `load_image`.
     """
-    if isinstance(source, torch.Tensor):
+    if not isinstance(source, (bytes, bytearray, memoryview, str, os.PathLike, Image.Image, np.ndarray)):
         source = _tensor_to_array(source)
     if isinstance(source, np.ndarray):
         pixels = _array_to_rgb(source)
@@ -127,8 +129,6 @@ def _open(source: Union[bytes, bytearray, memoryview, str, os.PathLike]) -> Imag
             source = Path(source).read_bytes()
         except OSError as error:
             raise ImageError(f'cannot read {name}: {error.strerror}') from error
-    if not isinstance(source, (bytes, bytearray, memoryview)):
-        raise ImageError(f'an image may be bytes, a path, a Pillow image, an array or a tensor, not {type(source)}')
     try:
         return Image.open(io.BytesIO(source))
     except Image.UnidentifiedImageError as error:
@@ -172,7 +172,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == 'RGB' else image.convert('RGB')
 
 
-def _tensor_to_array(tensor: torch.Tensor) -> np.ndarray:
+def _tensor_to_array(tensor: object) -> np.ndarray:
+    import torch  # takes a second, which who has no tensor need not wait
+
+    if not isinstance(tensor, torch.Tensor):
+        raise ImageError(f'an image may be bytes, a path, a Pillow image, an array or a tensor, not {type(tensor)}')
     if tensor.dtype != torch.uint8:
         raise ImageError(f'an image tensor must be uint8, not {tensor.dtype}')
     array = tensor.cpu().numpy()

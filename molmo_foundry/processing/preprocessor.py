@@ -29,9 +29,10 @@ from molmo_foundry.processing.choices import Choices, RandomChoice, long_ways
 from molmo_foundry.processing.formatter import Formatter
 from molmo_foundry.processing.image import ImagePreprocessor
 from molmo_foundry.processing.image_io import ImageError, decode_image
-from molmo_foundry.processing.tokenizer import IMAGE_PLACEHOLDER, MolmoTokenizer
+from molmo_foundry.processing.tokenizer import MolmoTokenizer
 from molmo_foundry.processing.types import (
     IGNORED_SLOT,
+    IMAGE_PLACEHOLDER,
     PREFIX_SEGMENT_ID,
     Conversation,
     Example,

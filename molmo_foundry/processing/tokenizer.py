@@ -15,10 +15,7 @@ from typing import Any, Optional, Sequence, Union
 
 from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
 
-IMAGE_TOKENS = ('<im_start>', '<im_end>', '<im_patch>', '<im_col>', '<|image|>')
-"""Molmo's special strings in the order of their ids. The last marks in a prompt where an image goes."""
-
-IMAGE_PLACEHOLDER = IMAGE_TOKENS[-1]
+from molmo_foundry.processing.types import IMAGE_TOKENS
 
 TINY = Path(__file__).parent / 'tiny_tokenizer'
 """Home of the built-in tokenizer ``tiny``: 1024 byte-level BPE tokens that ``<|endoftext|>`` leads."""

@@ -11,6 +11,11 @@ from typing import Any, Optional
 
 import numpy as np
 
+IMAGE_TOKENS = ('<im_start>', '<im_end>', '<im_patch>', '<im_col>', '<|image|>')
+"""Molmo's special strings in the order of their ids. The last marks in a prompt where an image goes."""
+
+IMAGE_PLACEHOLDER = IMAGE_TOKENS[-1]
+
 PREFIX_SEGMENT_ID = 10_000
 """Segment id of the image prefix that all branches of a message tree share."""
 

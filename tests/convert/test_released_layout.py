@@ -118,7 +118,7 @@ def test_an_export_has_the_keys_of_its_architecture(released: Path) -> None:
     """Named as the release names them, over two decoder blocks and four of the tower."""
     block = ('att_proj.weight', 'att_proj.bias', 'attn_norm.weight', 'attn_out.weight', 'ff_norm.weight')
     block += ('ff_out.weight', 'ff_proj.weight')
-    pairs = lambda names: {f'{name}.{end}' for name in names for end in ('weight', 'bias')}  # noqa: E731
+    pairs = lambda names: {f'{name}.{end}' for name in names for end in ('weight', 'bias')}
     attention = {f'w{letter}' for letter in 'qkvo'}
     tower = pairs({f'attention.{name}' for name in attention} | {'feed_forward.w1', 'feed_forward.w2'})
     tower |= pairs({'attention_norm', 'ffn_norm'})

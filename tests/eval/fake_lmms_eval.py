@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Optional
 
 
-class lmms(ABC):  # noqa: N801  its name there
+class lmms(ABC):  # its name there
     """Base of all models: `rank`, `task_dict`, construction from a string, three kinds of requests."""
 
     is_simple = True

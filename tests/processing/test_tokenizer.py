@@ -12,7 +12,8 @@ from text_fixtures import TINY_QWEN2, shared_data
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from molmo_foundry.processing.tiny_tokenizer.train import VOCAB_SIZE, train
-from molmo_foundry.processing.tokenizer import IMAGE_TOKENS, TINY, MolmoTokenizer
+from molmo_foundry.processing.tokenizer import TINY, MolmoTokenizer
+from molmo_foundry.processing.types import IMAGE_TOKENS
 
 HOSTILE = '<im_patch><|endoftext|> <|image|>|<EXTRA_TOKENS_3>|<|im_start|>user <im_start><im_end><im_col>'
 ORDINARY = ' User: vqa2: How many naïve cats (or 猫) are there?\n\n  A: 12.5% Assistant:'

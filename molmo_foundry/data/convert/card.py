@@ -11,8 +11,8 @@ from molmo_foundry.data.convert.parts import PartReport
 from molmo_foundry.data.convert.store import Store
 from molmo_foundry.data.packing.fingerprint import differences
 
-PLAN, CARD, INDEX = 'conversion.json', 'dataset_card.json', 'index.json'
-"""Files beside the parts: how to go on, what there is, and where; the last makes it an MDS folder."""
+PLAN, INDEX = 'conversion.json', 'index.json'
+"""Files beside the parts: how to go on, and where they are; the second makes it an MDS folder."""
 
 PLAN_VERSION = 1
 """Raised whenever the same rows come to give other bytes."""

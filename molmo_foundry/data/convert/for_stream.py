@@ -44,7 +44,7 @@ def convert_source(
         where (str): Key of the stream, for errors.
         source (str): A file, a folder, or a name that `molmo-foundry data convert` knows; MDS is read as it is.
         split (str, optional): Which split, of a source that has several.
-        local (str, optional): Where to. Default: below `DEFAULT_FOLDER`, a folder for each state of the source.
+        local (str, optional): Where to. Default: below `data_cache/streams`, a folder for each state of the source.
         columns (Mapping, optional): Column of each key.
         group_by_image (bool): Whether rows that follow each other and name the same image make one record.
         hold_out_every (int, optional): Of a source without a split for validation, every so many rows one is held out.

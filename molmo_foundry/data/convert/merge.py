@@ -16,12 +16,12 @@ from typing import Iterator, Sequence
 import numpy as np
 from streaming.base.util import merge_index
 
-from molmo_foundry.data.convert.card import CARD, INDEX, Card, Plan
+from molmo_foundry.data.convert.card import INDEX, Card, Plan
 from molmo_foundry.data.convert.duplicates import PartCopies, find_duplicates, leave_out
 from molmo_foundry.data.convert.lengths import write_index
 from molmo_foundry.data.convert.parts import IDS, LENGTHS, REPORT, PartReport, part_name
 from molmo_foundry.data.convert.store import Store, plain_no_space
-from molmo_foundry.data.schema import RecordError
+from molmo_foundry.data.schema import CARD, RecordError
 
 _FILES_AT_ONCE = 16
 _SHOWN = 5

@@ -33,7 +33,7 @@ class StoredRecord:
         """
         try:
             return _open(self.folder)[self.position]
-        except Exception as error:  # noqa: BLE001, damaged bytes fail wherever they are decoded
+        except Exception as error:  # damaged bytes fail wherever they are decoded
             raise RecordError(
                 f'record {self.position} of {self.folder} (counted from 0) cannot be read; its shard is missing or '
                 f'damaged: {type(error).__name__}: {error}'

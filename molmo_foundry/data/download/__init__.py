@@ -42,15 +42,35 @@ Every failure has one reason. `now` is tried again in the same run with exponent
 | `not_an_image` | never | the bytes are in no supported image format |
 | `broken_image` | never | an image format by its header, but the pixels do not decode (truncated, corrupt) |
 | `wrong_sha256` | never | a good image, but other bytes than the data set was made from |
+
+The public names are loaded on first use: options cost nothing, and httpx is imported by what downloads.
 """
 
-from molmo_foundry.data.download.lookup import CachedImages, cached_path, cached_paths
-from molmo_foundry.data.download.options import DownloadOptions, ImageUrl
-from molmo_foundry.data.download.outcome import Reason, State
-from molmo_foundry.data.download.report import DownloadReport
-from molmo_foundry.data.download.runner import download_images
-from molmo_foundry.data.download.signals import DownloadInterrupted
-from molmo_foundry.data.download.urls import read_urls
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from molmo_foundry.data.download.lookup import CachedImages, cached_path, cached_paths
+    from molmo_foundry.data.download.options import DownloadOptions, ImageUrl
+    from molmo_foundry.data.download.outcome import Reason, State
+    from molmo_foundry.data.download.report import DownloadReport
+    from molmo_foundry.data.download.runner import download_images
+    from molmo_foundry.data.download.signals import DownloadInterrupted
+    from molmo_foundry.data.download.urls import read_urls
+
+_HOMES = {
+    'CachedImages': 'lookup',
+    'DownloadInterrupted': 'signals',
+    'DownloadOptions': 'options',
+    'DownloadReport': 'report',
+    'ImageUrl': 'options',
+    'Reason': 'outcome',
+    'State': 'outcome',
+    'cached_path': 'lookup',
+    'cached_paths': 'lookup',
+    'download_images': 'runner',
+    'read_urls': 'urls',
+}
 
 __all__ = [
     'CachedImages',
@@ -65,3 +85,9 @@ __all__ = [
     'download_images',
     'read_urls',
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -27,9 +27,9 @@ class PlannedConfig(DatasetConfig):
     """A `dataset` block with a mixture and a plan; `DatasetConfig` has the other keys.
 
     Attributes:
-        streams: Streams by name, see `mixture`; or one of
-        groups: groups of streams, or
-        mixture: a file with either.
+        streams: Streams by name; see `packing.mixture`.
+        groups: Groups of streams by name, in place of `streams`.
+        mixture: A YAML file with streams or groups, in place of both.
         local: Folder of the streams that say neither `local` nor `remote`.
         remote: The same, far away.
         packing: Whether a row holds as many examples as fit into `max_seq_len`, or one, in the same order.

@@ -91,7 +91,7 @@ def _fetch_index(stream: Stream, name: str, num_records: int) -> Optional[Length
     path = Path(stream.local) / stream.split / name
     try:
         stream._download_file(name)
-    except Exception as error:  # noqa: BLE001, every kind of storage says in its own way that a file is not there
+    except Exception as error:  # every kind of storage says in its own way that a file is not there
         log.info('No %s at %s: %s', name, stream.remote, error)
         return None
     return load_index(path, num_records)

@@ -51,7 +51,7 @@ class ForgivingStream(Stream):
             return 0
         try:
             grown = super().prepare_shard(shard)
-        except Exception as error:  # noqa: BLE001, every kind of storage fails in its own way
+        except Exception as error:  # every kind of storage fails in its own way
             self._failures[name] += 1
             log.warning('Attempt %d to get %s of %s failed: %s', self._failures[name], name, self.remote, error)
             if self.remote is not None:
@@ -90,7 +90,7 @@ class SampleReader(StreamingDataset):
                 sample = shard[index]
             except FileNotFoundError:  # noqa: PERF203
                 self.prepare_shard(shard_id)
-            except Exception as error:  # noqa: BLE001, damaged bytes fail wherever they are decoded
+            except Exception as error:  # damaged bytes fail wherever they are decoded
                 raise ValueError(f'shard {_path(shard)} is damaged: {type(error).__name__}: {error}') from error
             else:
                 self._shard_access_times[shard_id] = time_ns()

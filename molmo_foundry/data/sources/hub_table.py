@@ -78,7 +78,7 @@ class HubData:
         """What the hub's libraries answer; they fail in a dozen ways, none of which is ours to tell apart."""
         try:
             return ask(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise ValueError(
                 f'{self.id} is no file or folder here, and cannot be loaded as a data set of the hub: '
                 f'{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ""}'
