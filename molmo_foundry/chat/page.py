@@ -234,7 +234,7 @@ def _examples(questions: tuple[str, ...], folder: Path) -> list[list[Any]]:
     rows = []
     for index, question in enumerate(questions):
         path = folder / f'shapes-{index}.jpg'
-        path.write_bytes(make_example('chat', index).images[0])
+        path.write_bytes(make_example('test', index).images[0])
         rows.append([{'text': question, 'files': [str(path)]}])
     return rows
 

@@ -4,7 +4,7 @@
 
 callbacks:
   molmo_evaluator: {interval: 1000ba, tasks: [quick], data: 'data/{dataset}/{split}', save_folder: runs/mine/eval}
-"""  # noqa: D415
+"""
 
 import sys
 from pathlib import Path

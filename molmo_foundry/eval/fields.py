@@ -105,6 +105,7 @@ FIELDS: dict[str, Callable[[Facts], Fields]] = {
     'android_control': _android_control,
     'clock': _clock,
     'clock_bench': _clock,
+    'clock_quarter': _clock,
     'caption': _caption,
     'cap_f1': _caption,
 }

@@ -31,7 +31,7 @@ class Task:
         dataset: Data set, by its name in `data.sources.registry`; fills `{dataset}` of the recipe's paths.
         split: Split that is evaluated unless a recipe says otherwise; fills `{split}`.
         metrics: Names in `eval.metrics.METRICS`; empty to only write predictions.
-        headline: The value that stands for the task in a report, of those its metrics give.
+        headline: Of the values its metrics give, the one that stands for it in a report. Default: the first metric's.
         max_new_tokens: Longest response.
         style: Ask only annotations of this style. Default: all, each on its own.
         max_crops: Most tiles of an image. Default: as the model was trained.
@@ -110,6 +110,10 @@ _ROWS = (
     _row('shapes_count', 'validation', 'count', 'correct', dataset='shapes', style='point_count', max_new_tokens=112),
     _row('shapes_vqa', 'validation', 'vqa_score em', dataset='shapes', style='vqa2'),
     _row('shapes_mc', 'validation', 'mc', dataset='shapes', style='a_okvqa_mc'),
+    _row('words', 'validation', 'vqa_score em', max_new_tokens=16),
+    _row('charts', 'validation', 'relaxed_correctness em', max_new_tokens=16),
+    _row('clocks', 'validation', 'clock_quarter', 'overall_close', max_new_tokens=24),
+    _row('documents', 'validation', 'anls em', max_new_tokens=16),
 )
 # fmt: on
 
@@ -135,6 +139,11 @@ GROUPS: dict[str, str] = {
     ),
     'quick': 'real_world_qa_no_instruction countbench_qa chart_qa pixmo_count_counting',
     'shapes': 'shapes_caption shapes_pointing shapes_count shapes_vqa shapes_mc',
+    'tour': 'shapes_caption shapes_pointing shapes_count shapes_vqa shapes_mc words charts clocks documents',
+    'tour-test': (
+        'shapes_caption:test shapes_pointing:test shapes_count:test shapes_vqa:test shapes_mc:test words:test '
+        'charts:test clocks:test documents:test'
+    ),
 }
 """Groups of tasks; `quick` has those that need nothing but the hub and images by URL, some 3,700 questions in all."""
 

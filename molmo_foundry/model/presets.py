@@ -36,6 +36,13 @@ def _vit(source: str, licence: str, vit_layers: tuple[int, ...], **fields: Any) 
     return Preset(source, licence, fields, {'vit_layers': vit_layers})
 
 
+def _tiny_vit(**fields: Any) -> Preset:
+    shape = {'hidden_size': 96, 'intermediate_size': 384, 'num_hidden_layers': 4, 'num_attention_heads': 4}
+    crops = {'max_crops': 4, 'overlap_margins': (2, 2)}
+    connector = {'vit_layers': (-1, -3), 'initializer_range': 0.07}
+    return Preset('', 'Apache-2.0', {**shape, **crops, 'initializer_range': 0.1, **fields}, connector)
+
+
 LLM_PRESETS: dict[str, Preset] = {
     'qwen2_7b': _llm(
         'Qwen/Qwen2-7B',
@@ -170,6 +177,7 @@ LLM_PRESETS: dict[str, Preset] = {
         rope_theta=1e4,
         layer_norm_eps=1e-6,
         max_position_embeddings=1024,
+        initializer_range=0.08,
     ),
 }
 """Language models by name. New OLMo-family models place the image tokens in the trained rows of `new_embedding`."""
@@ -203,21 +211,16 @@ VIT_PRESETS: dict[str, Preset] = {
     'metaclip_l14_336': _vit(
         'facebook/metaclip-l14-fullcc2.5b', 'CC-BY-NC-4.0', (-3, -9), num_hidden_layers=24, resize_mode='metaclip'
     ),
-    'tiny': _vit(
-        '',
-        'Apache-2.0',
-        (-1, -3),
-        image_size=(112, 112),
-        hidden_size=96,
-        intermediate_size=384,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_positions=65,
-        max_crops=4,
-        overlap_margins=(2, 2),
+    'tiny': _tiny_vit(image_size=(112, 112), num_positions=65),
+    'tiny_siglip': _tiny_vit(
+        vit_type='siglip', image_size=(96, 96), patch_size=8, num_positions=144, resize_mode='siglip'
     ),
 }
-"""Vision towers by name."""
+"""Vision towers by name.
+
+Those of our own start from weights of about 1/sqrt(width). With the usual 0.02, which suits towers a thousand wide,
+pictures would enter the language model a thousand times fainter than words, and nothing would be learned of them.
+"""
 
 
 def _lookup(presets: Mapping[str, Preset], name: str, kind: str) -> Preset:

@@ -209,7 +209,7 @@ def test_a_real_model(tmp_path_factory: pytest.TempPathFactory) -> None:
     torch.manual_seed(4)  # which rambles
     model, options = tiny(ChatModel), Generation(max_new_tokens=24)
     chat = Chat()
-    chat.ask(EXAMPLES[True][0], [make_example('chat', 0).images[0]])
+    chat.ask(EXAMPLES[True][0], [make_example('test', 0).images[0]])
     *parts, expected = model.answer(chat, options)
     assert len(parts) > 3 and expected.startswith(parts[1])
     page = build_page(model, options, title='tiny', folder=tmp_path_factory.mktemp('pictures'))

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`molmo-foundry data` as a person types it."""
 
-import inspect
 import io
 import json
 from pathlib import Path
@@ -11,10 +10,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from molmo_foundry.cli.data import app, render
+from molmo_foundry.cli.data import app
 from molmo_foundry.data.mds import MDSRecords
 from molmo_foundry.data.sources import registry
-from molmo_foundry.data.synthetic import SPLIT_SIZES
 
 
 def _run(*arguments: object) -> Result:
@@ -39,11 +37,6 @@ def test_render(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert f'{tmp_path}/shapes/train: 5 records written, 0 skipped' in result.stdout
     assert [len(MDSRecords(tmp_path / 'shapes' / split)) for split in ('train', 'validation')] == [5, 3]
-
-
-def test_render_sizes_are_the_data_sets() -> None:
-    defaults = {name: parameter.default for name, parameter in inspect.signature(render).parameters.items()}
-    assert {split: defaults[split] for split in SPLIT_SIZES} == SPLIT_SIZES
 
 
 def test_render_goes_on_where_it_was(tmp_path: Path) -> None:

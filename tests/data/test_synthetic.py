@@ -6,42 +6,63 @@ import hashlib
 import io
 import re
 from collections import Counter
+from typing import Iterable
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from molmo_foundry.data.schema import validate
-from molmo_foundry.data.synthetic import SPLIT_SIZES, make_example, make_examples
+from molmo_foundry.data.synthetic import make_example, make_examples
 from molmo_foundry.data.synthetic.drawing import COLORS
 from molmo_foundry.data.synthetic.scene import BACKGROUNDS, OUTLINES, SIDES
 from molmo_foundry.processing.types import Example
 
+TRAIN, HELD_OUT = 2048, 256
+
 
 @pytest.fixture(scope='module')
 def examples() -> list[Example]:
-    return list(make_examples('train', SPLIT_SIZES['train']))
+    return list(make_examples('train', TRAIN))
 
 
 def _pixels(example: Example) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(example.images[0])).convert('RGB')).astype(int)
 
 
-def _annotation(example: Example, style: str) -> dict:
-    (annotation,) = [a for a in example.annotations if a['style'] == style]
-    return annotation
+def _of_style(example: Example, *styles: str) -> list[dict]:
+    return [annotation for annotation in example.annotations if annotation['style'] in styles]
+
+
+def _caption(example: Example) -> str:
+    (annotation,) = _of_style(example, 'long_caption')
+    return annotation['text']
+
+
+def _placed(examples: Iterable[Example]) -> set[str]:
+    """Colours and kinds with their places, as captions have them."""
+    return {look for example in examples for look in re.findall(r'A \w+ (\w+ \w+ is [\w ]+)\.', _caption(example))}
 
 
 def test_size_and_variety(examples: list[Example]) -> None:
-    assert len(examples) >= 2000 and SPLIT_SIZES['validation'] >= 200
     images = {hashlib.sha256(example.images[0]).digest() for example in examples}
-    validation = {hashlib.sha256(e.images[0]).digest() for e in make_examples('validation', SPLIT_SIZES['validation'])}
+    validation = {hashlib.sha256(e.images[0]).digest() for e in make_examples('validation', HELD_OUT)}
     assert len(images) == len(examples)
     assert not images & validation
     sizes = {(e.metadata['width'], e.metadata['height']) for e in examples}
     assert sizes == {(width, height) for width in SIDES for height in SIDES}
-    counts = Counter(len(_annotation(e, 'point_count')['points']) for e in examples)
-    assert set(counts) == {0, 1, 2, 3, 4, 5}
+    counts = Counter(len(annotation['points']) for e in examples for annotation in _of_style(e, 'point_count'))
+    assert set(counts) == set(range(9))
+    assert min(counts.values()) > 30  # none is so rare that it could not be learned
+    styles = Counter(annotation['style'] for annotation in examples[0].annotations)
+    assert styles == {'long_caption': 1, 'pointing': 2, 'point_count': 1, 'vqa2': 4, 'a_okvqa_mc': 2}
+
+
+def test_what_stands_where_belongs_to_one_split(examples: list[Example]) -> None:
+    """Six colours of four kinds in nine cells; a sixth of them is for test, and a sixth for validation."""
+    seen = [_placed(examples), *(_placed(make_examples(split, HELD_OUT)) for split in ('validation', 'test'))]
+    assert [len(placed) for placed in seen] == [144, 36, 36]
+    assert len(set.union(*seen)) == 216
 
 
 def test_deterministic_by_seed_split_and_index(examples: list[Example]) -> None:
@@ -49,6 +70,8 @@ def test_deterministic_by_seed_split_and_index(examples: list[Example]) -> None:
     assert make_example('train', 1234) == examples[1234]
     assert make_example('train', 3, seed=1).images != examples[3].images
     assert make_example('validation', 3).images != examples[3].images
+    with pytest.raises(ValueError, match="no split 'dev'; choose one of: train, validation, test"):
+        make_example('dev', 0)
 
 
 def test_records_fit_the_schema(examples: list[Example]) -> None:
@@ -62,8 +85,7 @@ def test_points_are_inside_shapes_of_their_color(examples: list[Example]) -> Non
     tolerance, checked = 30, 0
     for example in examples[:500]:
         pixels = _pixels(example)
-        for style in ('pointing', 'point_count'):
-            annotation = _annotation(example, style)
+        for annotation in _of_style(example, 'pointing', 'point_count'):
             color = annotation['label'].split()[0]
             for x, y in annotation['points']:
                 column, row = int(x / 100 * pixels.shape[1]), int(y / 100 * pixels.shape[0])
@@ -94,28 +116,37 @@ def test_shapes_fill_their_boxes_and_nothing_else(examples: list[Example]) -> No
 def test_labels_count_what_is_there(examples: list[Example]) -> None:
     for example in examples:
         names = [shape['name'].split() for shape in example.metadata['shapes']]
-        for style in ('pointing', 'point_count'):
-            annotation = _annotation(example, style)
+        for annotation in _of_style(example, 'pointing', 'point_count'):
             words = [word for word in annotation['label'].split() if word != 'shape']
             assert len(annotation['points']) == sum(all(word in name for word in words) for name in names)
 
 
 def test_caption_names_every_shape_in_reading_order(examples: list[Example]) -> None:
-    vocabulary = set()
+    vocabulary: set[str] = set()
+    relations: Counter[str] = Counter()
     for example in examples:
-        text = _annotation(example, 'long_caption')['text']
+        text = _caption(example)
         vocabulary |= set(re.findall(r'\w+', text.lower()))
         assert re.findall(r'A (\w+ \w+ \w+) is', text) == [shape['name'] for shape in example.metadata['shapes']]
         assert f'on a {example.metadata["background"]} background' in text
+        for first, relation, second in re.findall(r'The (\w+ \w+) is (\w+(?: of)?) the (\w+ \w+)\.', text):
+            ((x, y),) = [s['center'] for s in example.metadata['shapes'] if s['name'].endswith(first)]
+            ((other_x, other_y),) = [s['center'] for s in example.metadata['shapes'] if s['name'].endswith(second)]
+            sides = {'left of': x < other_x, 'right of': x > other_x, 'above': y < other_y, 'below': y > other_y}
+            assert sides[relation]
+            relations[relation] += 1
     assert len(vocabulary) < 50
+    assert len(relations) == 4 and min(relations.values()) > 50
 
 
 def test_questions_have_true_answers(examples: list[Example]) -> None:
     for example in examples:
-        caption = _annotation(example, 'long_caption')['text']
-        choice, short = _annotation(example, 'a_okvqa_mc'), _annotation(example, 'vqa2')
-        assert len(set(choice['options'])) == len(choice['options']) >= 3
-        for annotation, answer in ((choice, choice['options'][choice['answer_idx']]), (short, short['answers'][0])):
+        caption = _caption(example)
+        choices, shorts = _of_style(example, 'a_okvqa_mc'), _of_style(example, 'vqa2')
+        assert all(len(set(choice['options'])) == len(choice['options']) >= 3 for choice in choices)
+        assert len({short['question'].split()[1] for short in shorts}) >= 3
+        answers = [choice['options'][choice['answer_idx']] for choice in choices]
+        for annotation, answer in zip(choices + shorts, answers + [short['answers'][0] for short in shorts]):
             asked = re.fullmatch(
                 r'What (?:color is the|shape is)(?: (\w+))? ((?:at|in|on) the .+)\?', annotation['question']
             )

@@ -19,9 +19,10 @@ from typing import Callable, Iterator
 
 from molmo_foundry.data.synthetic import charts, clocks, documents, shapes, words
 from molmo_foundry.data.synthetic.picture import Picture
+from molmo_foundry.data.synthetic.splits import SPLITS
 from molmo_foundry.processing.types import Example
 
-__all__ = ['DATASETS', 'SPLIT_SIZES', 'make_example', 'make_examples']
+__all__ = ['DATASETS', 'make_example', 'make_examples']
 
 DATASETS: dict[str, Callable[[random.Random, str], Picture]] = {
     'shapes': shapes.make,
@@ -32,19 +33,21 @@ DATASETS: dict[str, Callable[[random.Random, str], Picture]] = {
 }
 """What draws a picture of each data set, from random numbers and the name of the split."""
 
-SPLIT_SIZES = {'train': 2048, 'validation': 256}
-"""Records of each split, unless asked otherwise."""
-
 
 def make_example(split: str, index: int, seed: int = 0, dataset: str = 'shapes') -> Example:
     """Make one record: a JPEG with its annotations.
 
     Args:
-        split (str): Name of the split; splits share no random numbers.
+        split (str): One of `splits.SPLITS`; they share no random numbers and no combinations of attributes.
         index (int): Which record of the split.
         seed (int): Seed of the data set.
         dataset (str): Which of `DATASETS`.
+
+    Raises:
+        ValueError: If the split does not exist.
     """
+    if split not in SPLITS:
+        raise ValueError(f'The built-in data sets have no split {split!r}; choose one of: {", ".join(SPLITS)}.')
     picture = DATASETS[dataset](random.Random(f'{seed}/{split}/{index}'), split)
     return Example(f'{dataset}-{split}-{index:06d}', [picture.image], picture.annotations, picture.metadata)
 

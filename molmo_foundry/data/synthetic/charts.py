@@ -16,7 +16,7 @@ _GRID = (150, 150, 150)
 
 
 def make(rng: random.Random, split: str) -> Picture:
-    """Draw a chart, and ask for two of its values and for the largest."""
+    """Draw a chart, say what it shows, and ask for two of its values and for the largest."""
     names = tuple(COLORS) if (bars := rng.random() < 0.5) else MONTHS
     values: dict[str, int] = {}
     wanted = rng.randint(3, 4)
@@ -44,7 +44,9 @@ def make(rng: random.Random, split: str) -> Picture:
         for (x, y), name in zip(tops, values):
             canvas.disc((x, y), 3, color)
             canvas.text(name, (x, bottom + 8), 9, INK)
-    return Picture(canvas.encode(), _questions(rng, values, bars), {'values': values})
+    said = ', '.join(f'{name} {value}' for name, value in values.items())
+    caption = {'style': 'long_caption', 'text': f'A {"bar" if bars else "line"} chart with {said}.'}
+    return Picture(canvas.encode(), [*_questions(rng, values, bars), caption], {'values': values})
 
 
 def _questions(rng: random.Random, values: dict[str, int], bars: bool) -> list[dict[str, Any]]:

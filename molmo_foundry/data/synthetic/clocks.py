@@ -28,7 +28,8 @@ def make(rng: random.Random, split: str) -> Picture:
     _hand(canvas, center, radius * 0.82, minute / 60, COLORS[rng.choice(('red', 'blue', 'green'))], 3)
     text = f'The time shown is {hour or 12}:{minute:02d}.'
     annotation = {'style': 'clocks', 'question': QUESTION, 'answer': text}
-    return Picture(canvas.encode(), [annotation], {'hour': hour, 'minute': minute, 'second': -1})
+    caption = {'style': 'long_caption', 'text': f'A clock that shows {hour or 12}:{minute:02d}.'}
+    return Picture(canvas.encode(), [annotation, caption], {'hour': hour, 'minute': minute, 'second': -1})
 
 
 def _hand(canvas: Canvas, center: tuple[float, float], length: float, turn: float, color: RGB, width: float) -> None:

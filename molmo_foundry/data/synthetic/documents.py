@@ -1,6 +1,6 @@
 # Copyright 2026 molmo_foundry authors
 # SPDX-License-Identifier: Apache-2.0
-"""Simple documents, as in DocVQA: a heading and three fields. A value of a field belongs to one split."""
+"""Simple documents, as in DocVQA: a heading and three fields. A heading with what a field says belongs to one split."""
 
 import random
 from typing import Any
@@ -20,17 +20,21 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 
 def make(rng: random.Random, split: str) -> Picture:
-    """Draw a document, and ask for its heading and two of its fields."""
+    """Draw a document, say what it holds, and ask for its heading and two of its fields."""
     canvas = Canvas(WIDTH, HEIGHT, PAPER['white'])
     heading = rng.choice(HEADINGS)
     canvas.text(heading, (WIDTH / 2, 16), 20, INK)
     canvas.line([(10, 30), (WIDTH - 10, 30)], INK, 1.5)
     fields: dict[str, str] = {}
     for place, name in enumerate(rng.sample(sorted(FIELDS), 3)):
-        kind, known = sorted(FIELDS).index(name), FIELDS[name]
+        kind, known = HEADINGS.index(heading) + sorted(FIELDS).index(name), FIELDS[name]
         fields[name] = rng.choice([value for at, value in enumerate(known) if split_of(kind, at) == split])
         canvas.text(f'{name}: {fields[name]}', (WIDTH / 2 + rng.uniform(-12, 12), 46 + 24 * place), 18, INK)
-    return Picture(canvas.encode(), _questions(rng, heading, fields), {'heading': heading, 'fields': fields})
+    text = ' '.join([f'{heading}.', *(f'{name}: {value}.' for name, value in fields.items())])
+    caption = {'style': 'long_caption', 'text': text}
+    return Picture(
+        canvas.encode(), [*_questions(rng, heading, fields), caption], {'heading': heading, 'fields': fields}
+    )
 
 
 def _questions(rng: random.Random, heading: str, fields: dict[str, str]) -> list[dict[str, Any]]:

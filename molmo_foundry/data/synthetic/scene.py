@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of coloured shapes: sampled, then drawn.
 
-A scene puts one to five shapes into the cells of a 3 × 3 grid, so that "top left" is never in doubt. Lengths are in
-pixels, angles in degrees, and y points down.
+A scene puts one to eight shapes into the cells of a 3 × 3 grid, so that "top left" is never in doubt. What is where, a
+red star at the top left, say, belongs to one split. Lengths are in pixels, angles in degrees, and y points down.
 """
 
 import math
@@ -11,12 +11,13 @@ import random
 from dataclasses import dataclass
 
 from molmo_foundry.data.synthetic.drawing import COLORS, RGB, Canvas
+from molmo_foundry.data.synthetic.splits import split_of
 
-BACKGROUNDS: dict[str, RGB] = {'white': (248, 248, 248), 'gray': (176, 176, 176), 'black': (24, 24, 24)}
-RADII = {'small': (0.08, 0.1), 'large': (0.14, 0.16)}
+BACKGROUNDS: dict[str, RGB] = {'white': (248, 248, 248), 'gray': (200, 200, 200), 'pink': (250, 215, 220)}
+RADII = {'small': (0.1, 0.115), 'large': (0.15, 0.165)}
 """Range of a shape's radius, as a share of the picture's shorter side; at most 1/6, half a cell."""
 
-SIDES = (96, 112, 128, 144, 160, 176, 192)
+SIDES = (96, 104, 112, 120, 128)
 """Widths and heights that pictures come in."""
 
 OUTLINES = {
@@ -27,7 +28,8 @@ OUTLINES = {
 }
 """Corners of each kind of shape, as (share of the radius, angle)."""
 
-MAX_SHAPES = 5
+MAX_SHAPES = 8
+CELLS = tuple((row, col) for row in range(3) for col in range(3))
 
 
 @dataclass(frozen=True)
@@ -65,30 +67,37 @@ class Scene:
     shapes: tuple[Shape, ...]
 
 
-def sample_scene(rng: random.Random) -> Scene:
-    """Draw a scene; half of them repeat few colours and kinds, so that there is something to count."""
+def allowed(cell: tuple[int, int], split: str) -> list[tuple[str, str]]:
+    """Colours and kinds that a split may show in a cell."""
+    return [
+        (color, kind)
+        for c, color in enumerate(COLORS)
+        for k, kind in enumerate(OUTLINES)
+        if split_of(c, k, CELLS.index(cell)) == split
+    ]
+
+
+def sample_scene(rng: random.Random, split: str) -> Scene:
+    """Draw a scene of a split; many have few kinds or few colours, so that there is something to count."""
     width, height = rng.choice(SIDES), rng.choice(SIDES)
-    variety = rng.choice((2, len(OUTLINES)))
-    kinds, colors = rng.sample(sorted(OUTLINES), variety), rng.sample(sorted(COLORS), variety)
-    cells = sorted(rng.sample([(row, col) for row in range(3) for col in range(3)], rng.randint(1, MAX_SHAPES)))
-    shapes = []
-    for row, col in cells:
+    kinds, colors = (
+        rng.sample(sorted(OUTLINES), rng.choice((1, 1, 2, 4))),
+        rng.sample(sorted(COLORS), rng.choice((1, 3, 6))),
+    )
+    wanted = rng.randint(1, MAX_SHAPES)
+    shapes: list[Shape] = []
+    for row, col in rng.sample(CELLS, len(CELLS)):
+        looks = [(color, kind) for color, kind in allowed((row, col), split) if color in colors and kind in kinds]
+        if not looks or len(shapes) == wanted:
+            continue
+        color, kind = rng.choice(looks)
         size = rng.choice(sorted(RADII))
         radius = rng.uniform(*RADII[size]) * min(width, height)
         slack_x, slack_y = width / 6 - radius, height / 6 - radius
-        shapes.append(
-            Shape(
-                kind=rng.choice(kinds),
-                color=rng.choice(colors),
-                size=size,
-                row=row,
-                col=col,
-                x=(col + 0.5) * width / 3 + rng.uniform(-slack_x, slack_x),
-                y=(row + 0.5) * height / 3 + rng.uniform(-slack_y, slack_y),
-                radius=radius,
-                angle=rng.uniform(-15, 15),
-            )
-        )
+        x = (col + 0.5) * width / 3 + rng.uniform(-slack_x, slack_x)
+        y = (row + 0.5) * height / 3 + rng.uniform(-slack_y, slack_y)
+        shapes.append(Shape(kind, color, size, row, col, x, y, radius, angle=rng.uniform(-15, 15)))
+    shapes.sort(key=lambda shape: (shape.row, shape.col))
     return Scene(width, height, rng.choice(sorted(BACKGROUNDS)), tuple(shapes))
 
 

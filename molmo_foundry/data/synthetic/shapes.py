@@ -10,11 +10,11 @@ from molmo_foundry.data.synthetic.text import annotate
 
 
 def make(rng: random.Random, split: str) -> Picture:
-    """Draw a scene, with five annotations: a caption, points, a count, a short answer and a multiple choice.
+    """Draw a scene, with what `text.annotate` says and asks about it.
 
     Its metadata holds the size, the background and the shapes with their boxes in pixels.
     """
-    scene = sample_scene(rng)
+    scene = sample_scene(rng, split)
     metadata = {
         'width': scene.width,
         'height': scene.height,

@@ -19,7 +19,10 @@ PLACES = (
 )
 """Where a shape is, by row and column of the 3 × 3 grid."""
 
-COUNTS = ('no', 'one', 'two', 'three', 'four', 'five')
+COUNTS = tuple('no one two three four five six seven eight'.split())
+
+_RELATIONS = (('left of', 'right of'), ('above', 'below'))
+"""How a shape stands to one that comes later, and the other way round: in its row, in its column."""
 
 _ABSENT_SHARE = 0.15
 _ANNOTATORS = 10
@@ -27,13 +30,13 @@ _ANNOTATORS = 10
 
 
 def annotate(scene: Scene, rng: random.Random) -> list[dict[str, Any]]:
-    """Write the five annotations of a scene: caption, points, count, short answer, multiple choice."""
+    """Write the annotations of a scene: caption, points twice, a count, four short answers, two multiple choices."""
     return [
-        _caption(scene),
-        {'style': 'pointing', **_pointing(scene, rng)},
+        _caption(scene, rng),
+        *({'style': 'pointing', **_pointing(scene, rng)} for _ in range(2)),
         {'style': 'point_count', **_pointing(scene, rng)},
-        _short_answer(scene, rng),
-        _multiple_choice(scene, rng),
+        *(_short_answer(ask(scene, rng)) for ask in rng.sample(_SHORT_QUESTIONS, 4)),
+        *(_multiple_choice(scene, rng) for _ in range(2)),
     ]
 
 
@@ -41,12 +44,34 @@ def _place(shape: Shape) -> str:
     return PLACES[shape.row][shape.col]
 
 
-def _caption(scene: Scene) -> dict[str, Any]:
+def _caption(scene: Scene, rng: random.Random) -> dict[str, Any]:
     count = len(scene.shapes)
     start = f'There {"is" if count == 1 else "are"} {COUNTS[count]} shape{"" if count == 1 else "s"}'
     sentences = [f'{start} on a {scene.background} background.']
     sentences += [f'A {shape.size} {shape.color} {shape.kind} is {_place(shape)}.' for shape in scene.shapes]
+    pairs = _neighbours(scene)
+    if pairs:
+        first, second, axis = rng.choice(pairs)
+        turned = rng.random() < 0.5
+        first, second = (second, first) if turned else (first, second)
+        sentences.append(f'The {_name(first)} is {_RELATIONS[axis][turned]} the {_name(second)}.')
     return {'style': 'long_caption', 'text': ' '.join(sentences)}
+
+
+def _name(shape: Shape) -> str:
+    return f'{shape.color} {shape.kind}'
+
+
+def _neighbours(scene: Scene) -> list[tuple[Shape, Shape, int]]:
+    """Pairs in one row (0) or column (1), in reading order; of shapes that their names tell from all others."""
+    names = [_name(shape) for shape in scene.shapes]
+    known = [shape for shape, name in zip(scene.shapes, names) if names.count(name) == 1]
+    return [
+        (first, second, int(first.col == second.col))
+        for i, first in enumerate(known)
+        for second in known[i + 1 :]
+        if first.row == second.row or first.col == second.col
+    ]
 
 
 def _pointing(scene: Scene, rng: random.Random) -> dict[str, Any]:
@@ -99,8 +124,8 @@ _CHOICES: tuple[tuple[_Question, tuple[str, ...]], ...] = (
 _MAX_CHOICES = 4
 
 
-def _short_answer(scene: Scene, rng: random.Random) -> dict[str, Any]:
-    question, answer = rng.choice(_SHORT_QUESTIONS)(scene, rng)
+def _short_answer(pair: tuple[str, str]) -> dict[str, Any]:
+    question, answer = pair
     return {'style': 'vqa2', 'question': question, 'answers': [answer] * _ANNOTATORS}
 
 

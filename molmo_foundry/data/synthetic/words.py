@@ -23,7 +23,7 @@ _ROWS = ('at the top', 'in the middle', 'at the bottom')
 
 
 def make(rng: random.Random, split: str) -> Picture:
-    """Draw one to three words below each other, and ask for each."""
+    """Draw one to three words below each other, say what they are, and ask for each."""
     canvas = Canvas(SIDE, SIDE, PAPER[rng.choice(sorted(PAPER))])
     rows = sorted(rng.sample(range(3), rng.randint(1, 3)))
     shown: dict[str, tuple[str, int]] = {}
@@ -38,6 +38,8 @@ def make(rng: random.Random, split: str) -> Picture:
     for color, (word, row) in shown.items():
         question = rng.choice((f'What is the {color} word?', f'What does it say {_ROWS[row]}?'))
         annotations.append({'style': 'text_vqa', 'question': question, 'answers': [word] * 10})
+    sentences = [f'The {color} word {_ROWS[row]} is {word}.' for color, (word, row) in shown.items()]
+    annotations.append({'style': 'long_caption', 'text': ' '.join(sentences)})
     return Picture(canvas.encode(), annotations, {'words': [[color, *rest] for color, rest in shown.items()]})
 
 

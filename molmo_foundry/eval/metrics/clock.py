@@ -77,6 +77,21 @@ def clock_bench(prediction: str, hour: int, minute: int, second: int = UNKNOWN) 
     return _score(prediction, ClockTime(hour, minute, second), tolerance=1, hours=12)
 
 
+def clock_quarter(prediction: str, hour: int, minute: int, second: int = UNKNOWN) -> dict[str, float]:
+    """Scores a reading of a dial within a quarter of an hour, over 12 hours; otherwise like `clock`.
+
+    Args:
+        prediction (str): The response.
+        hour (int): 0 to 11.
+        minute (int): 0 to 59.
+        second (int): 0 to 59, or −1 if the clock has no second hand.
+
+    Returns:
+        dict[str, float]: See `clock`.
+    """
+    return _score(prediction, ClockTime(hour, minute, second), tolerance=15, hours=12)
+
+
 def _score(prediction: str, truth: ClockTime, tolerance: int, hours: int) -> dict[str, float]:
     stated = parse_time(prediction, hours)
     if truth == ClockTime(UNKNOWN, UNKNOWN, UNKNOWN):

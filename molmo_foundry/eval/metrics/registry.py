@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from molmo_foundry.eval.metrics.android_control import android_control
 from molmo_foundry.eval.metrics.caption import cap_f1, caption_overlap
-from molmo_foundry.eval.metrics.clock import clock, clock_bench
+from molmo_foundry.eval.metrics.clock import clock, clock_bench, clock_quarter
 from molmo_foundry.eval.metrics.counting import count_score
 from molmo_foundry.eval.metrics.math_vista import math_vista
 from molmo_foundry.eval.metrics.mmmu import mmmu
@@ -62,6 +62,7 @@ METRICS: dict[str, Metric] = {
     'android_control': Metric(android_control, 'AndroidControl step accuracy'),
     'clock': Metric(clock, 'time on a clock, within 3 minutes'),
     'clock_bench': Metric(clock_bench, 'time on a 12-hour dial, within 1 minute'),
+    'clock_quarter': Metric(clock_quarter, 'time on a 12-hour dial, within 15 minutes'),
     'caption': Metric(caption_overlap, 'caption length and word overlap with references'),
     'cap_f1': Metric(cap_f1, 'F1 of the statements in a dense caption, by a judge'),
 }
