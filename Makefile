@@ -14,7 +14,7 @@ STAMP = $(VENV)/.setup-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 .PHONY: help setup train tour test proofs soak lint format docs chromium bench ablations clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
 setup: $(STAMP) ## make .venv and install the project into it (about 6 minutes and 7 GB the first time)
 	@[ "$$(cat $(STAMP))" = "$(CURDIR)" ] || { $(BIN)/pip install --quiet --no-deps --editable . && echo "$(CURDIR)" > $(STAMP); }
@@ -89,7 +89,7 @@ bench: setup ## make the tables of docs/benchmarks.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/rank_memory.py
 	$(BIN)/python benchmarks/scaling.py
 
-ablations: setup ## try findings of the paper on the tiny model, three seeds each (N minutes; again to go on)
+ablations: setup ## try findings of the paper on the tiny model, with three seeds (40 minutes on 2 cores; again to go on)
 	$(BIN)/python benchmarks/ablations.py
 
 clean: ## remove runs and rendered data (not .venv)

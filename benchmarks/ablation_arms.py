@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Findings of the Molmo paper that `ablations.py` tries on the tiny model: what is compared, and the paper's numbers.
 
-An arm is the recipe `yamls/tour/pretrain.yaml` with some `key=value` overrides, on one data set of `ablation_data.py`.
+An arm is the recipe `yamls/tiny/pretrain.yaml` with some `key=value` overrides, on one data set of `ablation_data.py`.
 The arms of a finding differ in one setting. All arms train on captions, but those that count, which start from the
 captioner `base` as the paper's second stage starts from its first. Source of the numbers: Deitke et al., "Molmo and
 PixMo" (arXiv 2409.17146), ablations of Molmo-7B-D.
@@ -11,7 +11,21 @@ PixMo" (arXiv 2409.17146), ablations of Molmo-7B-D.
 from dataclasses import dataclass
 from typing import Mapping, Optional
 
-RECIPE = 'yamls/tour/pretrain.yaml'
+RECIPE = 'yamls/tiny/pretrain.yaml'
+
+SHARED = (
+    'variables.vit=tiny_siglip',  # patches of 8 pixels: small shapes are told apart sooner than with 14
+    'variables.overrides.vision={crop_mode: resize}',
+    'variables.overrides.system_prompt_kind=style',  # a hint at the length would give away how many shapes there are
+    'variables.overrides.response_residual_dropout=0.0',
+    'optimizer.warmup=50',
+    'optimizer.connector.lr=1e-3',
+    'optimizer.llm.lr=1e-3',
+    'eval_interval=1dur',
+    'save_num_checkpoints_to_keep=1',
+    'callbacks.molmo_monitor.samples=null',
+)
+"""Overrides of all arms."""
 
 SMALL_CROPS = (
     '{image_size: [48, 48], patch_size: 6, num_positions: 64, crop_mode: %s, max_crops: 4, overlap_margins: %s}'
@@ -87,8 +101,8 @@ ARMS: Mapping[str, Arm] = {
     'text-dropout': Arm(('variables.overrides.response_residual_dropout=0.1',), data='few-scenes'),
     'point-then-count': Arm(
         (
-            'train_loader.dataset.streams.shapes.styles=[point_count]',
-            'eval_loader.0.dataset.streams.shapes.styles=[point_count]',
+            'train_loader.dataset.streams.captions.styles=[point_count]',
+            'eval_loader.0.dataset.streams.captions.styles=[point_count]',
         ),
         data='points',
         task='shapes_count',
@@ -97,8 +111,8 @@ ARMS: Mapping[str, Arm] = {
     ),
     'count-only': Arm(
         (
-            'train_loader.dataset.streams.shapes.styles=[tally_qa]',
-            'eval_loader.0.dataset.streams.shapes.styles=[tally_qa]',
+            'train_loader.dataset.streams.captions.styles=[tally_qa]',
+            'eval_loader.0.dataset.streams.captions.styles=[tally_qa]',
             f'callbacks.molmo_evaluator.custom_tasks.count={COUNT_TASK}',
         ),
         data='counts',

@@ -15,7 +15,7 @@ from molmo_foundry.data.mds import MDSRecords, write_mds
 from molmo_foundry.processing.types import Example
 
 TRAIN = {'scenes': 4800, 'few-scenes': 256}
-"""Records for training: so many that none comes twice, and so few that each comes some twenty times."""
+"""Records for training: so many that none comes twice, and so few that each comes sixteen times."""
 
 VALIDATION = 256
 
@@ -24,17 +24,17 @@ STYLES = {'points': 'point_count', 'counts': 'tally_qa'}
 
 
 def make_data(out: Path) -> None:
-    """Makes what is not there yet: ``<out>/<data set>/shapes/<split>``.
+    """Makes what is not there yet: ``<out>/<data set>/<split>``.
 
     Raises:
         FileExistsError: If something else is there.
     """
     for name, train in TRAIN.items():
-        render(out / name / 'shapes', 'shapes', train=train, validation=VALIDATION, test=0, seed=0)
+        render(out / name, 'shapes', train=train, validation=VALIDATION, test=0, seed=0)
     for split in ('train', 'validation'):
-        scenes = MDSRecords(out / 'scenes' / 'shapes' / split)
+        scenes = MDSRecords(out / 'scenes' / split)
         for name, style in STYLES.items():
-            target = out / name / 'shapes' / split
+            target = out / name / split
             if not ((target / 'index.json').is_file() and len(MDSRecords(target)) == len(scenes)):
                 write_mds((as_counting(scene, style) for scene in scenes), target)
 

@@ -22,14 +22,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Optional, Sequence
 
-from ablation_arms import ARMS, FINDINGS, RECIPE, Finding, arms_of
+from ablation_arms import ARMS, FINDINGS, RECIPE, SHARED, Finding, arms_of
 from ablation_data import make_data
 from ablation_table import Result, table
 
 from molmo_foundry.train.metrics_log import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
-STEPS = 300
+STEPS = 250
 SAVED = 'checkpoints/latest-rank0.pt'
 LOSS = 'metrics/eval/validation/ce'
 
@@ -63,7 +63,7 @@ class Run:
         arm, data = ARMS[self.arm], self.data / ARMS[self.arm].data
         evaluator = {
             'tasks': [arm.task],
-            'data': f'{data}/{{dataset}}/{{split}}',
+            'data': f'{data}/{{split}}',
             'save_folder': f'{self.folder}/eval',
             'batch_size': 32,
             'max_examples': 128,
@@ -74,15 +74,12 @@ class Run:
         }
         start = [] if arm.start is None else [f'model.pretrained={self.out / f"{arm.start}-{self.seed}" / SAVED}']
         return [
+            *SHARED,
             f'variables.data={data}',
             f'variables.run_folder={self.folder}',
             f'variables.seed={self.seed}',
-            'variables.overrides.system_prompt_kind=style',  # a hint at the length would give away how many shapes
             f'run_name={self.folder.name}',
             f'max_duration={self.steps}ba',
-            'eval_interval=1dur',
-            'save_num_checkpoints_to_keep=1',
-            'callbacks.molmo_monitor.samples=null',
             f'callbacks.molmo_evaluator={json.dumps(evaluator)}',
             *start,
             *arm.overrides,

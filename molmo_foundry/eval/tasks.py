@@ -110,10 +110,10 @@ _ROWS = (
     _row('shapes_count', 'validation', 'count', 'correct', dataset='shapes', style='point_count', max_new_tokens=112),
     _row('shapes_vqa', 'validation', 'vqa_score em', dataset='shapes', style='vqa2'),
     _row('shapes_mc', 'validation', 'mc', dataset='shapes', style='a_okvqa_mc'),
-    _row('words', 'validation', 'vqa_score em', max_new_tokens=16),
-    _row('charts', 'validation', 'relaxed_correctness em', max_new_tokens=16),
-    _row('clocks', 'validation', 'clock_quarter', 'overall_close', max_new_tokens=24),
-    _row('documents', 'validation', 'anls em', max_new_tokens=16),
+    _row('words', 'validation', 'vqa_score em', style='text_vqa', max_new_tokens=16),
+    _row('charts', 'validation', 'relaxed_correctness em', style='chart_qa', max_new_tokens=16),
+    _row('clocks', 'validation', 'clock_quarter', 'overall_close', style='clocks', max_new_tokens=24),
+    _row('documents', 'validation', 'anls em', style='doc_qa', max_new_tokens=16),
 )
 # fmt: on
 

@@ -40,10 +40,10 @@ def test_arm_is_a_recipe_that_exists(arm: str) -> None:
     assert block.pop('interval', '1dur') == '1dur'
     (task,) = EvalSettings.parse(block).selected_tasks()
     assert arms.ARMS[arm].score in (task.headline, *task.metrics)
-    folder = f'/{arms.ARMS[arm].data}/shapes'
+    folder = f'/{arms.ARMS[arm].data}'
     assert EvalSettings.parse(block).folder_of(block['data'], task.dataset, task.split).endswith(f'{folder}/validation')
     for loader in (recipe.train_loader, *recipe.eval_loader):
-        assert loader.dataset.streams.shapes.local.endswith(folder)
+        assert loader.dataset.streams.captions.local.endswith(folder)
         assert loader.dataset.overrides == recipe.model.overrides
     start = arms.ARMS[arm].start
     assert recipe.model.get('pretrained') == (start and str(Path(f'out/{start}-18/checkpoints/latest-rank0.pt')))

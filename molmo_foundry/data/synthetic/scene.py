@@ -14,11 +14,13 @@ from molmo_foundry.data.synthetic.drawing import COLORS, RGB, Canvas
 from molmo_foundry.data.synthetic.splits import split_of
 
 BACKGROUNDS: dict[str, RGB] = {'white': (248, 248, 248), 'gray': (200, 200, 200), 'pink': (250, 215, 220)}
-RADII = {'small': (0.1, 0.115), 'large': (0.15, 0.165)}
+RADII = {'small': (0.1, 0.11), 'large': (0.14, 0.15)}
 """Range of a shape's radius, as a share of the picture's shorter side; at most 1/6, half a cell."""
 
 SIDES = (96, 104, 112, 120, 128)
 """Widths and heights that pictures come in."""
+
+_LARGEST = max(largest for _, largest in RADII.values())
 
 OUTLINES = {
     'circle': [(1.0, angle) for angle in range(0, 360, 6)],
@@ -93,12 +95,17 @@ def sample_scene(rng: random.Random, split: str) -> Scene:
         color, kind = rng.choice(looks)
         size = rng.choice(sorted(RADII))
         radius = rng.uniform(*RADII[size]) * min(width, height)
-        slack_x, slack_y = width / 6 - radius, height / 6 - radius
-        x = (col + 0.5) * width / 3 + rng.uniform(-slack_x, slack_x)
-        y = (row + 0.5) * height / 3 + rng.uniform(-slack_y, slack_y)
+        x = (col + 0.5) * width / 3 + _lean(rng, row, width / 6 - radius, width / 6 - _LARGEST * min(width, height))
+        y = (row + 0.5) * height / 3 + rng.uniform(radius - height / 6, height / 6 - radius)
         shapes.append(Shape(kind, color, size, row, col, x, y, radius, angle=rng.uniform(-15, 15)))
     shapes.sort(key=lambda shape: (shape.row, shape.col))
     return Scene(width, height, rng.choice(sorted(BACKGROUNDS)), tuple(shapes))
+
+
+def _lean(rng: random.Random, row: int, slack: float, least_slack: float) -> float:
+    """How far right of its column's middle a shape stands: the lower the farther, so sorted points have an order."""
+    limits = (-slack, -least_slack, least_slack, slack)
+    return rng.uniform(limits[row], limits[row + 1])
 
 
 def render_scene(scene: Scene) -> bytes:
