@@ -34,8 +34,8 @@ def test_numbers(shapes: Path) -> None:
     assert stats.columns['crops'].tolist() == [len(one.images) for one in inputs]
     slack = stats.columns['tokens'] - [len(one) for one in inputs]
     assert slack.min() >= 0 and slack.max() < 100, 'tokens are a bound, and a close one'
-    assert stats.columns['annotations'].tolist() == [5] * 40 and stats.columns['images'].tolist() == [1] * 40
-    assert stats.styles == dict.fromkeys(('long_caption', 'pointing', 'point_count', 'vqa2', 'a_okvqa_mc'), 40)
+    assert stats.columns['annotations'].tolist() == [10] * 40 and stats.columns['images'].tolist() == [1] * 40
+    assert stats.styles == {'long_caption': 40, 'pointing': 80, 'point_count': 40, 'vqa2': 160, 'a_okvqa_mc': 80}
 
 
 def test_table(shapes: Path, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_table(shapes: Path, tmp_path: Path) -> None:
         f'{tokens.max():,}',
     ]
     assert '40 records, 0 too long for max_seq_len 1,024' in lines
-    assert '          40  vqa2' in lines and lines[-1] == f'Histograms: {tmp_path}/stats.png'
+    assert '         160  vqa2' in lines and lines[-1] == f'Histograms: {tmp_path}/stats.png'
     with Image.open(tmp_path / 'stats.png') as picture:
         levels = np.asarray(picture.convert('L'))
     assert (levels < 200).mean() > 0.05, 'there are bars in it'

@@ -15,7 +15,7 @@ from PIL import Image
 
 from molmo_foundry.data.mds import write_mds
 from molmo_foundry.data.sources.masks import encode_mask
-from molmo_foundry.data.synthetic import make_examples
+from molmo_foundry.data.synthetic import DATASETS, make_examples
 from molmo_foundry.model.modeling import MolmoForCausalLM
 from molmo_foundry.model.presets import build_config
 from molmo_foundry.processing.tokenizer import MolmoTokenizer
@@ -91,14 +91,15 @@ def benchmark_records(dataset: str) -> list[Example]:
 
 
 def write_benchmarks(folder: Path) -> str:
-    """Writes all of them, and `SHAPES` rendered records; returns the template for `evaluator.data`."""
+    """Writes all of them, and `SHAPES` records of each rendered one; returns the template for `evaluator.data`."""
     from molmo_foundry.eval.tasks import TASKS
 
     for task in TASKS.values():
         out = folder / task.dataset / task.split
         if not out.exists():
-            is_shapes = task.dataset == 'shapes'
-            write_mds(make_examples('validation', SHAPES) if is_shapes else benchmark_records(task.dataset), out)
+            rendered = task.dataset in DATASETS
+            records = make_examples('validation', SHAPES, dataset=task.dataset) if rendered else None
+            write_mds(records or benchmark_records(task.dataset), out)
     return f'{folder}/{{dataset}}/{{split}}'
 
 

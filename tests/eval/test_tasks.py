@@ -8,12 +8,15 @@ import pytest
 from benchmark_records import benchmark_records
 
 from molmo_foundry.data.sources import registry
+from molmo_foundry.data.synthetic import DATASETS, make_example
+from molmo_foundry.data.synthetic.splits import SPLITS
 from molmo_foundry.eval.fields import FIELDS, references, score_example
 from molmo_foundry.eval.metrics import aggregate
 from molmo_foundry.eval.tasks import GROUPS, MOLMOS, PAPER, TASKS, Task, custom_task, select_tasks
 from molmo_foundry.processing.formatter import Formatter
 
-PUBLISHED = [task for task in TASKS.values() if task.dataset != 'shapes']
+PUBLISHED = [task for task in TASKS.values() if task.dataset not in DATASETS]
+RENDERED = [task for task in TASKS.values() if task.dataset in DATASETS]
 
 
 @pytest.mark.parametrize('task', PUBLISHED, ids=lambda task: task.name)
@@ -29,7 +32,7 @@ def test_groups_name_tasks_of_the_registry(group: str) -> None:
     tasks = select_tasks([group])
     assert len({task.label for task in tasks}) == len(tasks) == len(GROUPS[group].split())
     for task in tasks:
-        assert task.dataset == 'shapes' or task.split in registry.get(task.dataset).splits
+        assert task.split in (SPLITS if task.dataset in DATASETS else registry.get(task.dataset).splits)
 
 
 def test_paper_11_has_all_of_the_papers_scores() -> None:
@@ -116,6 +119,21 @@ def test_right_and_wrong_responses(task: Task) -> None:
         means: dict[str, float] = {}
         for metric, score in scores.items():
             means |= aggregate(metric, [score])
+        assert means[task.headline or ''] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('task', RENDERED, ids=lambda task: task.name)
+def test_what_rendered_pictures_are_taught_is_right(task: Task) -> None:
+    example = make_example(task.split, 0, dataset=task.dataset)
+    example.annotations = [annotation for annotation in example.annotations if annotation['style'] == task.style][:1]
+    size = example.metadata.get('width', 112), example.metadata.get('height', 112)
+    (conversation,), metadata = Formatter()(example, image_size=size)
+    facts = {**example.annotations[0], **metadata, 'image_size': size, **example.metadata}
+    taught = conversation.turns[-1].strip()
+    wrong = 'AB'[taught == 'A'] if 'options' in facts else ''
+    for response, expected in ((taught, 1.0), (wrong, 0.0)):
+        scores = score_example(task.metrics, response, facts, 'record')
+        means = aggregate(task.metrics[0], [scores[task.metrics[0]]])
         assert means[task.headline or ''] == pytest.approx(expected)
 
 
