@@ -90,6 +90,14 @@ def benchmark_records(dataset: str) -> list[Example]:
     ]
 
 
+def rendered_records(dataset: str) -> list[Example]:
+    """`SHAPES` records of a built-in data set, with one annotation of each style."""
+    examples = list(make_examples('validation', SHAPES, dataset=dataset))
+    for example in examples:
+        example.annotations = list({annotation['style']: annotation for annotation in example.annotations}.values())
+    return examples
+
+
 def write_benchmarks(folder: Path) -> str:
     """Writes all of them, and `SHAPES` records of each rendered one; returns the template for `evaluator.data`."""
     from molmo_foundry.eval.tasks import TASKS
@@ -98,8 +106,7 @@ def write_benchmarks(folder: Path) -> str:
         out = folder / task.dataset / task.split
         if not out.exists():
             rendered = task.dataset in DATASETS
-            records = make_examples('validation', SHAPES, dataset=task.dataset) if rendered else None
-            write_mds(records or benchmark_records(task.dataset), out)
+            write_mds(rendered_records(task.dataset) if rendered else benchmark_records(task.dataset), out)
     return f'{folder}/{{dataset}}/{{split}}'
 
 

@@ -18,7 +18,7 @@ import pytest
 from benchmark_records import SHAPES, save_model, write_benchmarks
 
 from molmo_foundry.data.mds import write_mds
-from molmo_foundry.data.synthetic import make_examples
+from molmo_foundry.data.synthetic import DATASETS, make_examples
 from molmo_foundry.eval.predictions import METRICS_FILE, PREDICTIONS
 from molmo_foundry.eval.tasks import TASKS
 
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the data of all tasks and a model."""
     home = tmp_path_factory.mktemp('eval')
     write_benchmarks(home / 'data')
-    write_mds(make_examples('many', MANY), home / 'data' / 'many' / 'validation')
+    write_mds(make_examples('train', MANY), home / 'data' / 'many' / 'validation')
     save_model(home / 'model')
     return home
 
@@ -92,7 +92,7 @@ def whole(home: Path) -> Results:
 def test_every_task_runs(home: Path, whole: Results) -> None:
     assert set(whole) == {*TASKS, 'many'}
     for name, task in TASKS.items():
-        expected = SHAPES if task.dataset == 'shapes' else 3 if task.dataset == 'coco_2014_vqa' else 1
+        expected = SHAPES if task.dataset in DATASETS else 3 if task.dataset == 'coco_2014_vqa' else 1
         rows = predictions(whole[name])
         assert [row['index'][0] for row in rows] == list(range(expected)), 'each record once, in order'
         assert task.headline in summary(whole[name])['metrics']
