@@ -26,7 +26,7 @@ from molmo_foundry.train.preemption import EXIT_CODE
 from molmo_foundry.train.settings import read_settings
 
 NAMES = recipe_names()
-LLMS, VITS = (sorted(set(presets) - {'tiny'}) for presets in (LLM_PRESETS, VIT_PRESETS))
+LLMS, VITS = (sorted(name for name in presets if presets[name].source) for presets in (LLM_PRESETS, VIT_PRESETS))
 OF_THE_PAPER = ('qwen2_7b', 'qwen2_72b', 'olmo_1024_preview', 'olmoe')
 PAIRS = [(llm, vit) for llm in LLMS for vit in VITS if llm in OF_THE_PAPER or vit == 'openai']
 

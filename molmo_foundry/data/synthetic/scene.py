@@ -82,10 +82,8 @@ def allowed(cell: tuple[int, int], split: str) -> list[tuple[str, str]]:
 def sample_scene(rng: random.Random, split: str) -> Scene:
     """Draw a scene of a split; many have few kinds or few colours, so that there is something to count."""
     width, height = rng.choice(SIDES), rng.choice(SIDES)
-    kinds, colors = (
-        rng.sample(sorted(OUTLINES), rng.choice((1, 1, 2, 4))),
-        rng.sample(sorted(COLORS), rng.choice((1, 3, 6))),
-    )
+    kinds = rng.sample(sorted(OUTLINES), rng.choice((1, 1, 2, 4)))
+    colors = rng.sample(sorted(COLORS), rng.choice((1, 3, 6)))  # each goes with each kind in some cell
     wanted = rng.randint(1, MAX_SHAPES)
     shapes: list[Shape] = []
     for row, col in rng.sample(CELLS, len(CELLS)):
