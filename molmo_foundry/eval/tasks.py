@@ -106,8 +106,8 @@ _ROWS = (
     # The built-in pictures of `molmo-foundry data render`
     _row('shapes_caption', 'validation', 'caption', 'word_f1', dataset='shapes', style='long_caption',
          max_new_tokens=160),
-    _row('shapes_pointing', 'validation', 'pointing', 'f1', dataset='shapes', style='pointing', max_new_tokens=96),
-    _row('shapes_count', 'validation', 'count', 'correct', dataset='shapes', style='point_count', max_new_tokens=112),
+    _row('shapes_pointing', 'validation', 'pointing', 'f1', dataset='shapes', style='pointing', max_new_tokens=176),
+    _row('shapes_count', 'validation', 'count', 'correct', dataset='shapes', style='point_count', max_new_tokens=192),
     _row('shapes_vqa', 'validation', 'vqa_score em', dataset='shapes', style='vqa2'),
     _row('shapes_mc', 'validation', 'mc', dataset='shapes', style='a_okvqa_mc'),
     _row('words', 'validation', 'vqa_score em', style='text_vqa', max_new_tokens=16),
