@@ -14,7 +14,7 @@ from typing import Mapping, Optional
 RECIPE = 'yamls/tiny/pretrain.yaml'
 
 SHARED = (
-    'variables.vit=tiny_siglip',  # patches of 8 pixels: small shapes are told apart sooner than with 14
+    'variables.vit=tiny_siglip',  # patches of 16 pixels: a pooled token sees a cell of a scene
     'variables.overrides.vision={crop_mode: resize}',
     'variables.overrides.system_prompt_kind=style',  # a hint at the length would give away how many shapes there are
     'variables.overrides.response_residual_dropout=0.0',

@@ -36,10 +36,10 @@ def _vit(source: str, licence: str, vit_layers: tuple[int, ...], **fields: Any) 
     return Preset(source, licence, fields, {'vit_layers': vit_layers})
 
 
-def _tiny_vit(**fields: Any) -> Preset:
+def _tiny_vit(connector_range: float, **fields: Any) -> Preset:
     shape = {'hidden_size': 96, 'intermediate_size': 384, 'num_hidden_layers': 4, 'num_attention_heads': 4}
     crops = {'max_crops': 4, 'overlap_margins': (2, 2)}
-    connector = {'vit_layers': (-1, -3), 'initializer_range': 0.07}
+    connector = {'vit_layers': (-1, -3), 'initializer_range': connector_range}
     return Preset('', 'Apache-2.0', {**shape, **crops, 'initializer_range': 0.1, **fields}, connector)
 
 
@@ -211,15 +211,16 @@ VIT_PRESETS: dict[str, Preset] = {
     'metaclip_l14_336': _vit(
         'facebook/metaclip-l14-fullcc2.5b', 'CC-BY-NC-4.0', (-3, -9), num_hidden_layers=24, resize_mode='metaclip'
     ),
-    'tiny': _tiny_vit(image_size=(112, 112), num_positions=65),
+    'tiny': _tiny_vit(0.07, image_size=(112, 112), num_positions=65),
     'tiny_siglip': _tiny_vit(
-        vit_type='siglip', image_size=(96, 96), patch_size=8, num_positions=144, resize_mode='siglip'
+        0.05, vit_type='siglip', image_size=(96, 96), patch_size=16, num_positions=36, resize_mode='siglip'
     ),
 }
 """Vision towers by name.
 
 Those of our own start from weights of about 1/sqrt(width). With the usual 0.02, which suits towers a thousand wide,
 pictures would enter the language model a thousand times fainter than words, and nothing would be learned of them.
+`tiny_siglip` cuts 96 pixels into 6 × 6 patches, which are pooled into 3 × 3 tokens, the cells of a rendered scene.
 """
 
 

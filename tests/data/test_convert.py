@@ -54,7 +54,7 @@ def test_card(source: Path, done: Path) -> None:
         'parts': 5,
         'rejects': {},
     }
-    of_a_scene = {'long_caption': 1, 'pointing': 2, 'point_count': 1, 'vqa2': 4, 'a_okvqa_mc': 2}
+    of_a_scene = {'long_caption': 1, 'pointing': 2, 'point_count': 1, 'vqa2': 4, 'a_okvqa_mc': 4}
     assert card['annotations'] == {style: ROWS * count for style, count in of_a_scene.items()}
     assert card['image_bytes'] == sum(path.stat().st_size for path in (source.parent / 'images').iterdir())
     assert card['origin']['bytes'] == source.stat().st_size and card['molmo_foundry']

@@ -34,8 +34,8 @@ def test_numbers(shapes: Path) -> None:
     assert stats.columns['crops'].tolist() == [len(one.images) for one in inputs]
     slack = stats.columns['tokens'] - [len(one) for one in inputs]
     assert slack.min() >= 0 and slack.max() < 100, 'tokens are a bound, and a close one'
-    assert stats.columns['annotations'].tolist() == [10] * 40 and stats.columns['images'].tolist() == [1] * 40
-    assert stats.styles == {'long_caption': 40, 'pointing': 80, 'point_count': 40, 'vqa2': 160, 'a_okvqa_mc': 80}
+    assert stats.columns['annotations'].tolist() == [12] * 40 and stats.columns['images'].tolist() == [1] * 40
+    assert stats.styles == {'long_caption': 40, 'pointing': 80, 'point_count': 40, 'vqa2': 160, 'a_okvqa_mc': 160}
 
 
 def test_table(shapes: Path, tmp_path: Path) -> None:

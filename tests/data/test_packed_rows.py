@@ -71,8 +71,9 @@ def assert_equal(actual: tuple, expected: tuple) -> None:
     assert actual[1].keys() == expected[1].keys()
     whole = torch.stack([gradient.norm() for gradient in expected[1].values()]).norm()
     for name, gradient in expected[1].items():
-        # Softmax leaves biases of keys no gradient but the rounding of the larger ones that cancel there.
-        scale = max(gradient.norm(), 10 * TOLERANCE * whole)
+        # Softmax leaves biases of keys no gradient but the rounding of the larger ones that cancel there: 1e-8 of the
+        # whole may differ, a sixth of float32's own precision.
+        scale = max(gradient.norm(), 100 * TOLERANCE * whole)
         assert (actual[1][name] - gradient).norm() <= TOLERANCE * scale, name
 
 

@@ -15,7 +15,7 @@ from molmo_foundry.cli.data import app
 from molmo_foundry.data.mds import MDSRecords
 from molmo_foundry.data.schema import validate
 from molmo_foundry.data.synthetic import DATASETS, make_example, make_examples
-from molmo_foundry.data.synthetic.drawing import COLORS
+from molmo_foundry.data.synthetic.drawing import COLORS, PAPER
 from molmo_foundry.processing.types import Example
 
 READING = [name for name in DATASETS if name != 'shapes']
@@ -32,9 +32,9 @@ def shown(example: Example) -> list[tuple]:
     """The combinations of attributes that a picture shows."""
     metadata = example.metadata
     if 'words' in metadata:
-        return [(color, word) for color, word, _ in metadata['words']]
+        return [(*word, metadata['paper']) for word in metadata['words']]
     if 'values' in metadata:
-        return list(metadata['values'].items())
+        return [tuple(metadata['values'].values())]
     if 'hour' in metadata:
         return [(metadata['hour'], metadata['minute'])]
     return [(metadata['heading'], *field) for field in metadata['fields'].items()]
@@ -64,13 +64,15 @@ def test_held_out_combinations_are_not_in_training(splits: dict[str, list[Exampl
 def test_answers_are_shown(splits: dict[str, list[Example]]) -> None:
     for example in splits['train']:
         known = {str(value) for pair in shown(example) for value in pair} | {example.metadata.get('heading')}
+        known |= set(example.metadata.get('values', ()))
         if 'hour' in example.metadata:
             time = f'{example.metadata["hour"] or 12}:{example.metadata["minute"]:02d}'
             assert example.annotations[0]['answer'] == f'The time shown is {time}.'
             assert example.annotations[1]['text'].endswith(f' {time}.')
             continue
         *questions, caption = example.annotations
-        assert all(str(value) in caption['text'] for pair in shown(example) for value in pair)
+        rows, papers = {'0', '1'}, set(PAPER)
+        assert all(value in caption['text'] for value in known - rows - papers - {None})
         for annotation in questions:
             (answer,) = set(annotation['answers'])
             assert answer in known, (example.id, annotation)
@@ -110,7 +112,7 @@ def test_words_have_their_colors() -> None:
         for color, _, row in example.metadata['words']:
             found = np.argwhere(np.abs(image - COLORS[color]).max(-1) < 30)
             assert len(found) > 15, (example.id, color)
-            assert abs(found[:, 0].mean() - (row + 0.5) * 112 / 3) < 10, (example.id, color)
+            assert abs(found[:, 0].mean() - (row + 0.5) * 112 / 2) < 10, (example.id, color)
 
 
 def test_rendering_by_name(tmp_path: Path) -> None:

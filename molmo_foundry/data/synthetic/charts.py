@@ -1,13 +1,14 @@
 # Copyright 2026 molmo_foundry authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bar and line charts with an axis from 0 to 10, as in ChartQA. A colour or month with a value belongs to one split."""
+"""Bar and line charts with an axis from 0 to 10, as in ChartQA. The values of a chart belong to one split."""
 
+import itertools
 import random
 from typing import Any
 
 from molmo_foundry.data.synthetic.drawing import COLORS, INK, PAPER, Canvas
 from molmo_foundry.data.synthetic.picture import Picture
-from molmo_foundry.data.synthetic.splits import choose_pair
+from molmo_foundry.data.synthetic.splits import split_of
 
 SIDE = 112
 VALUES = range(1, 11)
@@ -18,16 +19,11 @@ _GRID = (150, 150, 150)
 def make(rng: random.Random, split: str) -> Picture:
     """Draw a chart, say what it shows, and ask for two of its values and for the largest."""
     names = tuple(COLORS) if (bars := rng.random() < 0.5) else MONTHS
-    values: dict[str, int] = {}
-    wanted = rng.randint(3, 4)
-    while len(values) < wanted:
-        name, value = choose_pair(rng, split, names, VALUES)
-        if name not in values and value not in values.values():
-            values[name] = value
-    if not bars:
-        values = dict(sorted(values.items(), key=lambda item: MONTHS.index(item[0])))
+    chosen = rng.sample(names, 3)
+    heights = rng.choice([v for v in itertools.permutations(VALUES, 3) if split_of(*v) == split])
+    values = dict(zip(chosen if bars else sorted(chosen, key=MONTHS.index), heights))
     canvas = Canvas(SIDE, SIDE, PAPER[rng.choice(sorted(PAPER))])
-    left, bottom, unit = rng.uniform(18, 26), rng.uniform(93, 98), rng.uniform(7.4, 8.4)
+    left, bottom, unit = rng.uniform(19, 21), rng.uniform(94, 96), 8.2
     for tick in range(0, 11, 2):
         height = bottom - tick * unit
         canvas.line([(left, height), (SIDE - 4, height)], _GRID, 1)

@@ -69,10 +69,5 @@ class Canvas:
         return file.getvalue()
 
 
-def text_width(text: str, size: float) -> float:
-    """Width of a line of text in pixels."""
-    return ImageFont.load_default(round(size * _SUPERSAMPLING)).getlength(text) / _SUPERSAMPLING
-
-
 def _scaled(point: tuple[float, float]) -> tuple[float, float]:
     return point[0] * _SUPERSAMPLING, point[1] * _SUPERSAMPLING

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of coloured shapes: sampled, then drawn.
 
-A scene puts one to eight shapes into the cells of a 3 × 3 grid, so that "top left" is never in doubt. What is where, a
-red star at the top left, say, belongs to one split. Lengths are in pixels, angles in degrees, and y points down.
+A scene puts one to eight shapes into the cells of a 3 × 3 grid, so that "top left" is never in doubt. A palette, which
+is some kinds in some colours on a background, belongs to one split; a scene of few shapes need not show all of it.
+Lengths are in pixels, angles in degrees, and y points down.
 """
 
+import itertools
 import math
 import random
 from dataclasses import dataclass
@@ -14,13 +16,13 @@ from molmo_foundry.data.synthetic.drawing import COLORS, RGB, Canvas
 from molmo_foundry.data.synthetic.splits import split_of
 
 BACKGROUNDS: dict[str, RGB] = {'white': (248, 248, 248), 'gray': (200, 200, 200), 'pink': (250, 215, 220)}
-RADII = {'small': (0.1, 0.11), 'large': (0.14, 0.15)}
+RADII = (0.125, 0.16)
 """Range of a shape's radius, as a share of the picture's shorter side; at most 1/6, half a cell."""
 
-SIDES = (96, 104, 112, 120, 128)
+SIDES = (104, 108, 112)
 """Widths and heights that pictures come in."""
 
-_LARGEST = max(largest for _, largest in RADII.values())
+_TILT = 5.0
 
 OUTLINES = {
     'circle': [(1.0, angle) for angle in range(0, 360, 6)],
@@ -31,6 +33,8 @@ OUTLINES = {
 """Corners of each kind of shape, as (share of the radius, angle)."""
 
 MAX_SHAPES = 8
+_KINDS = [kinds for count in (1, 2, 3) for kinds in itertools.combinations(OUTLINES, count)]
+_COLORS = [colors for count in (1, 2, 3) for colors in itertools.combinations(COLORS, count)]
 CELLS = tuple((row, col) for row in range(3) for col in range(3))
 
 
@@ -40,7 +44,6 @@ class Shape:
 
     kind: str
     color: str
-    size: str
     row: int
     col: int
     x: float
@@ -61,7 +64,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture before it is drawn; its shapes are in reading order, row by row."""
+    """A picture before it is drawn; its shapes are in the order of points, column by column and downwards."""
 
     width: int
     height: int
@@ -69,35 +72,27 @@ class Scene:
     shapes: tuple[Shape, ...]
 
 
-def allowed(cell: tuple[int, int], split: str) -> list[tuple[str, str]]:
-    """Colours and kinds that a split may show in a cell."""
-    return [
-        (color, kind)
-        for c, color in enumerate(COLORS)
-        for k, kind in enumerate(OUTLINES)
-        if split_of(c, k, CELLS.index(cell)) == split
-    ]
+def sample_palette(rng: random.Random, split: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """Up to three kinds, up to three colours and a background that scenes of a split may combine."""
+    kinds, background = rng.choice(_KINDS), rng.choice(sorted(BACKGROUNDS))
+    indices = _KINDS.index(kinds), sorted(BACKGROUNDS).index(background)
+    of_size = rng.choice((1, 2, 3))
+    colors = [colors for i, colors in enumerate(_COLORS) if len(colors) == of_size and split_of(i, *indices) == split]
+    return kinds, rng.choice(colors), background
 
 
 def sample_scene(rng: random.Random, split: str) -> Scene:
-    """Draw a scene of a split; many have few kinds or few colours, so that there is something to count."""
+    """Draw a scene of a split; few kinds in few colours, so that there is something to count."""
     width, height = rng.choice(SIDES), rng.choice(SIDES)
-    kinds = rng.sample(sorted(OUTLINES), rng.choice((1, 1, 2, 4)))
-    colors = rng.sample(sorted(COLORS), rng.choice((1, 3, 6)))  # each goes with each kind in some cell
-    wanted = rng.randint(1, MAX_SHAPES)
-    shapes: list[Shape] = []
-    for row, col in rng.sample(CELLS, len(CELLS)):
-        looks = [(color, kind) for color, kind in allowed((row, col), split) if color in colors and kind in kinds]
-        if not looks or len(shapes) == wanted:
-            continue
-        color, kind = rng.choice(looks)
-        size = rng.choice(sorted(RADII))
-        radius = rng.uniform(*RADII[size]) * min(width, height)
-        x = (col + 0.5) * width / 3 + _lean(rng, row, width / 6 - radius, width / 6 - _LARGEST * min(width, height))
+    kinds, colors, background = sample_palette(rng, split)
+    shapes = []
+    for row, col in sorted(rng.sample(CELLS, rng.randint(1, MAX_SHAPES)), key=lambda cell: cell[::-1]):
+        radius = rng.uniform(*RADII) * min(width, height)
+        x = (col + 0.5) * width / 3 + _lean(rng, row, width / 6 - radius, width / 6 - RADII[1] * min(width, height))
         y = (row + 0.5) * height / 3 + rng.uniform(radius - height / 6, height / 6 - radius)
-        shapes.append(Shape(kind, color, size, row, col, x, y, radius, angle=rng.uniform(-15, 15)))
-    shapes.sort(key=lambda shape: (shape.row, shape.col))
-    return Scene(width, height, rng.choice(sorted(BACKGROUNDS)), tuple(shapes))
+        angle = rng.uniform(-_TILT, _TILT)
+        shapes.append(Shape(rng.choice(kinds), rng.choice(colors), row, col, x, y, radius, angle))
+    return Scene(width, height, background, tuple(shapes))
 
 
 def _lean(rng: random.Random, row: int, slack: float, least_slack: float) -> float:

@@ -21,7 +21,7 @@ def make(rng: random.Random, split: str) -> Picture:
         'background': scene.background,
         'shapes': [
             {
-                'name': f'{shape.size} {shape.color} {shape.kind}',
+                'name': f'{shape.color} {shape.kind}',
                 'center': [round(shape.x, 2), round(shape.y, 2)],
                 'box': [round(value, 2) for value in shape.box()],
             }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the built-in data set says and asks about a scene, in a vocabulary of some fifty words.
 
-Every function takes a scene and a random generator and returns one annotation of `data.schema`. Points are in percent
-of the picture, as in PixMo.
+Every function takes a scene and a random generator and returns one annotation of `data.schema`. Points are in whole
+percent of the picture, a pixel: tenths could not be seen, and would only be noise to learn from.
 """
 
 import random
@@ -30,13 +30,13 @@ _ANNOTATORS = 10
 
 
 def annotate(scene: Scene, rng: random.Random) -> list[dict[str, Any]]:
-    """Write the annotations of a scene: caption, points twice, a count, four short answers, two multiple choices."""
+    """Write the annotations of a scene: caption, points twice, a count, four short answers, four multiple choices."""
     return [
         _caption(scene, rng),
         *({'style': 'pointing', **_pointing(scene, rng)} for _ in range(2)),
         {'style': 'point_count', **_pointing(scene, rng)},
         *(_short_answer(ask(scene, rng)) for ask in rng.sample(_SHORT_QUESTIONS, 4)),
-        *(_multiple_choice(scene, rng) for _ in range(2)),
+        *(_multiple_choice(scene, rng) for _ in range(4)),
     ]
 
 
@@ -48,7 +48,7 @@ def _caption(scene: Scene, rng: random.Random) -> dict[str, Any]:
     count = len(scene.shapes)
     start = f'There {"is" if count == 1 else "are"} {COUNTS[count]} shape{"" if count == 1 else "s"}'
     sentences = [f'{start} on a {scene.background} background.']
-    sentences += [f'A {shape.size} {shape.color} {shape.kind} is {_place(shape)}.' for shape in scene.shapes]
+    sentences += [f'{_place(shape).capitalize()} is {_article(shape)} {_name(shape)}.' for shape in scene.shapes]
     pairs = _neighbours(scene)
     if pairs:
         first, second, axis = rng.choice(pairs)
@@ -56,6 +56,10 @@ def _caption(scene: Scene, rng: random.Random) -> dict[str, Any]:
         first, second = (second, first) if turned else (first, second)
         sentences.append(f'The {_name(first)} is {_RELATIONS[axis][turned]} the {_name(second)}.')
     return {'style': 'long_caption', 'text': ' '.join(sentences)}
+
+
+def _article(shape: Shape) -> str:
+    return 'an' if shape.color[0] in 'aeiou' else 'a'
 
 
 def _name(shape: Shape) -> str:
@@ -83,7 +87,7 @@ def _pointing(scene: Scene, rng: random.Random) -> dict[str, Any]:
     matches = [s for s in scene.shapes if kind in (None, s.kind) and color in (None, s.color)]
     return {
         'label': f'{color} {kind or "shape"}' if color else kind,
-        'points': [[round(100 * s.x / scene.width, 2), round(100 * s.y / scene.height, 2)] for s in matches],
+        'points': [[round(100 * s.x / scene.width), round(100 * s.y / scene.height)] for s in matches],
         'point_scale': 100,
     }
 
