@@ -58,7 +58,9 @@ def shards(folder: Path) -> list[Path]:
 def test_workers_read_a_bucket_within_a_disk_budget(uploaded: Path, tmp_path: Path) -> None:
     sizes = [shard.stat().st_size for shard in shards(uploaded)]
     limit = 4 * max(sizes) + (uploaded / 'index.json').stat().st_size
-    assert sum(sizes) > limit, 'the test needs more data'
+    # Streaming counts a shard when it has arrived, so each further process may be one shard ahead of the limit.
+    most = limit + max(sizes)
+    assert sum(sizes) > most, 'the test needs more data'
     dataset = planned_dataset(stream(tmp_path / 'cache'), cache_limit=limit, shuffle_block_size=8)
     assert not shards(tmp_path / 'cache'), 'the index must spare reading the shards'
     loader = DataLoader(dataset, batch_size=4, num_workers=2, collate_fn=list)
@@ -66,7 +68,7 @@ def test_workers_read_a_bucket_within_a_disk_budget(uploaded: Path, tmp_path: Pa
     ids = sorted(name for row in rows for name in row.metadata['ids'] if name)
     assert ids == [f'shapes-train-{i:06d}' for i in range(RECORDS)]
     assert not any(row.metadata['stats']['placeholders'] for row in rows)
-    assert sum(shard.stat().st_size for shard in shards(tmp_path / 'cache')) <= limit
+    assert sum(shard.stat().st_size for shard in shards(tmp_path / 'cache')) <= most
 
 
 def test_shards_are_fetched_ahead_of_the_plan(uploaded: Path, tmp_path: Path) -> None:
