@@ -34,7 +34,7 @@ class DatasetConfig:
         pixels: `fast` (uint8, normalised on the device) or `exact` (float32, as the reference resizes).
         epoch_size: Records of an epoch. Default: all, or what the streams' weights give.
         predownload: Records that a worker downloads ahead of those it yields.
-        cache_limit: Bytes of disk for downloaded shards, such as `100gb`.
+        cache_limit: Bytes of disk for downloaded shards, such as `100gb`; each process may pass it by one.
     """
 
     streams: Mapping[str, Mapping[str, Any]]

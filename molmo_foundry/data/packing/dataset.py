@@ -54,7 +54,8 @@ class PlannedDataset(SampleReader):
         allow_changed_plan (bool): Whether to go on from a checkpoint that was taken under another plan.
         index_workers (int): Processes that build a length index where there is none; 0 builds it in this one.
         predownload (int, optional): Samples whose shards a worker downloads ahead. Default: those of 8 batches.
-        cache_limit (int | str, optional): Bytes of disk for downloaded shards, such as ``100gb``; each process may pass it by a shard.
+        cache_limit (int | str, optional): Bytes of disk for downloaded shards, such as ``100gb``. Each
+            process may pass it by a shard, which counts only when it has arrived.
 
     Raises:
         FileNotFoundError: If a stream without `remote` has no MDS in its folder.
