@@ -9,6 +9,8 @@ DATA ?= data_cache/shapes
 SEED ?= 17
 TOUR_DATA = data_cache/tour
 TOUR = runs/tour-$(SEED)
+TOUR_PROCESSES ?= 2
+TOUR_COMPOSER = OMP_NUM_THREADS=1 $(BIN)/composer -n $(TOUR_PROCESSES)
 STAMP = $(VENV)/.setup-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
 .PHONY: help setup train tour test proofs soak lint format docs chromium bench ablations clean
@@ -42,13 +44,13 @@ train: setup $(DATA)/validation/index.json ## train a tiny Molmo on rendered ima
 
 tour: setup ## train a small Molmo in two stages and measure every skill, on the CPU (made for an hour; SEED=18 for another)
 	$(BIN)/python scripts/tour data --out $(TOUR_DATA)
-	$(BIN)/composer scripts/train.py yamls/tour/pretrain.yaml variables.data=$(TOUR_DATA) variables.seed=$(SEED) \
+	$(TOUR_COMPOSER) scripts/train.py yamls/tour/pretrain.yaml variables.data=$(TOUR_DATA) variables.seed=$(SEED) \
 	  variables.run_folder=$(TOUR)/pretrain
-	$(BIN)/composer scripts/train.py yamls/tour/multitask.yaml variables.data=$(TOUR_DATA) variables.seed=$(SEED) \
+	$(TOUR_COMPOSER) scripts/train.py yamls/tour/multitask.yaml variables.data=$(TOUR_DATA) variables.seed=$(SEED) \
 	  variables.run_folder=$(TOUR)/multitask variables.start=$(TOUR)/pretrain/checkpoints/latest-rank0.pt
-	$(BIN)/composer scripts/eval.py yamls/tour/eval.yaml load_path=$(TOUR)/multitask/checkpoints/latest-rank0.pt \
+	$(TOUR_COMPOSER) scripts/eval.py yamls/tour/eval.yaml load_path=$(TOUR)/multitask/checkpoints/latest-rank0.pt \
 	  variables.data=$(TOUR_DATA) variables.run_folder=$(TOUR)/eval
-	$(BIN)/composer scripts/eval.py yamls/tour/eval.yaml load_path=$(TOUR)/multitask/checkpoints/latest-rank0.pt \
+	$(TOUR_COMPOSER) scripts/eval.py yamls/tour/eval.yaml load_path=$(TOUR)/multitask/checkpoints/latest-rank0.pt \
 	  variables.data=$(TOUR_DATA)/blank variables.run_folder=$(TOUR)/eval-blank
 	$(BIN)/python scripts/tour majority --data $(TOUR_DATA) --out $(TOUR)/majority.json
 	$(BIN)/python scripts/tour report $(TOUR) --figure $(TOUR)/tour.svg

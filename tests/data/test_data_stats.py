@@ -30,18 +30,23 @@ def _stats(folder: Path, **model: object) -> Stats:
 def test_numbers(shapes: Path) -> None:
     stats = _stats(shapes / 'train')
     preprocessor = ModelSpec.from_presets().build()
-    inputs = [preprocessor(record) for record in MDSRecords(shapes / 'train')]
+    records = list(MDSRecords(shapes / 'train'))
+    inputs = [preprocessor(record) for record in records]
     assert stats.columns['crops'].tolist() == [len(one.images) for one in inputs]
     slack = stats.columns['tokens'] - [len(one) for one in inputs]
     assert slack.min() >= 0 and slack.max() < 100, 'tokens are a bound, and a close one'
-    assert stats.columns['annotations'].tolist() == [12] * 40 and stats.columns['images'].tolist() == [1] * 40
-    assert stats.styles == {'long_caption': 40, 'pointing': 80, 'point_count': 40, 'vqa2': 160, 'a_okvqa_mc': 160}
+    annotations = stats.columns['annotations'].tolist()
+    assert annotations == [len(record.annotations) for record in records] and len(set(annotations)) > 1
+    assert stats.columns['images'].tolist() == [1] * 40
+    short = sum(annotations) - 9 * 40
+    assert stats.styles == {'long_caption': 40, 'transcript': 40, 'pointing': 80, 'point_count': 40, 'vqa2': short, 'a_okvqa_mc': 160}
 
 
 def test_table(shapes: Path, tmp_path: Path) -> None:
     result = _run(shapes / 'train', '--out', tmp_path / 'stats.png')
     assert result.exit_code == 0, result.output
-    tokens = _stats(shapes / 'train').columns['tokens']
+    stats = _stats(shapes / 'train')
+    tokens = stats.columns['tokens']
     lines = result.stdout.splitlines()
     assert lines[0].split() == ['total', 'mean', 'median', '95', '%', 'most']
     assert lines[1].split() == [
@@ -53,7 +58,7 @@ def test_table(shapes: Path, tmp_path: Path) -> None:
         f'{tokens.max():,}',
     ]
     assert '40 records, 0 too long for max_seq_len 1,024' in lines
-    assert '         160  vqa2' in lines and lines[-1] == f'Histograms: {tmp_path}/stats.png'
+    assert f'{stats.styles["vqa2"]:12,}  vqa2' in lines and lines[-1] == f'Histograms: {tmp_path}/stats.png'
     with Image.open(tmp_path / 'stats.png') as picture:
         levels = np.asarray(picture.convert('L'))
     assert (levels < 200).mean() > 0.05, 'there are bars in it'

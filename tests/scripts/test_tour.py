@@ -238,9 +238,9 @@ def test_make_tour_keeps_a_seed_in_its_own_folder() -> None:
         text=True,
         check=True,
     ).stdout.replace('\\\n', ' ')
-    commands = [shlex.split(line) for line in shown.splitlines() if 'composer scripts/' in line]
-    recipes: list[Any] = [OmegaConf.to_container(load_recipe(words[2], words[3:])) for words in commands]
-    assert [Path(words[2]).name for words in commands] == ['pretrain.yaml', 'multitask.yaml', *['eval.yaml'] * 2]
+    commands = [shlex.split(line.split('.py ')[1]) for line in shown.splitlines() if '/composer ' in line]
+    recipes: list[Any] = [OmegaConf.to_container(load_recipe(words[0], words[1:])) for words in commands]
+    assert [Path(words[0]).name for words in commands] == ['pretrain.yaml', 'multitask.yaml', *['eval.yaml'] * 2]
     pretrain, multitask, *evaluations = recipes
     assert {recipe['seed'] for recipe in (pretrain, multitask)} == {18}
     assert pretrain['save_folder'] == 'runs/tour-18/pretrain/checkpoints'

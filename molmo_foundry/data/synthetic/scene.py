@@ -16,7 +16,7 @@ from molmo_foundry.data.synthetic.drawing import COLORS, RGB, Canvas
 from molmo_foundry.data.synthetic.splits import split_of
 
 BACKGROUNDS: dict[str, RGB] = {'white': (248, 248, 248), 'gray': (200, 200, 200), 'pink': (250, 215, 220)}
-RADII = (0.125, 0.16)
+RADII = (0.145, 0.16)
 """Range of a shape's radius, as a share of the picture's shorter side; at most 1/6, half a cell."""
 
 SIDES = (104, 108, 112)

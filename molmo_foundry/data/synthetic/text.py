@@ -7,6 +7,7 @@ percent of the picture, a pixel: tenths could not be seen, and would only be noi
 """
 
 import random
+from collections import Counter
 from typing import Any, Callable
 
 from molmo_foundry.data.synthetic.drawing import COLORS
@@ -25,17 +26,20 @@ _RELATIONS = (('left of', 'right of'), ('above', 'below'))
 """How a shape stands to one that comes later, and the other way round: in its row, in its column."""
 
 _ABSENT_SHARE = 0.15
+_MAX_PLACES = 3
 _ANNOTATORS = 10
 """Answers to a short question, all alike: VQA scores ask for agreement between annotators."""
 
 
 def annotate(scene: Scene, rng: random.Random) -> list[dict[str, Any]]:
-    """Write the annotations of a scene: caption, points twice, a count, four short answers, four multiple choices."""
+    """Write a scene's annotations: caption, transcripts, points twice, a count, short answers, four multiple choices."""
     return [
         _caption(scene, rng),
+        _transcripts(scene),
         *({'style': 'pointing', **_pointing(scene, rng)} for _ in range(2)),
         {'style': 'point_count', **_pointing(scene, rng)},
         *(_short_answer(ask(scene, rng)) for ask in rng.sample(_SHORT_QUESTIONS, 4)),
+        *(_short_answer(pair) for pair in _ask_places(scene, rng)),
         *(_multiple_choice(scene, rng) for _ in range(4)),
     ]
 
@@ -56,6 +60,21 @@ def _caption(scene: Scene, rng: random.Random) -> dict[str, Any]:
         first, second = (second, first) if turned else (first, second)
         sentences.append(f'The {_name(first)} is {_RELATIONS[axis][turned]} the {_name(second)}.')
     return {'style': 'long_caption', 'text': ' '.join(sentences)}
+
+
+def _transcripts(scene: Scene) -> dict[str, Any]:
+    """What three people say who go through the scene by name, by kind and by colour: first what it is, then where.
+
+    Of the three, one is learned at a time. A caption tells what stands at a place; a transcript finds what it names.
+    """
+    return {'style': 'transcript', 'answers': [_transcript(scene, i) for i in range(3)]}
+
+
+def _transcript(scene: Scene, naming: int) -> str:
+    places: dict[str, list[str]] = {}
+    for shape in scene.shapes:
+        places.setdefault(_labels(shape)[naming], []).append(_place(shape))
+    return ' '.join(f'Every {label}: {", ".join(found)}.' for label, found in places.items())
 
 
 def _article(shape: Shape) -> str:
@@ -80,16 +99,20 @@ def _neighbours(scene: Scene) -> list[tuple[Shape, Shape, int]]:
 
 def _pointing(scene: Scene, rng: random.Random) -> dict[str, Any]:
     """A label and the centres of all shapes it fits; now and then it fits none."""
-    shape = rng.choice(scene.shapes)
-    kind, color = rng.choice([(shape.kind, shape.color), (shape.kind, None), (None, shape.color)])
+    label = rng.choice(_labels(rng.choice(scene.shapes)))
     if rng.random() < _ABSENT_SHARE:
-        kind, color = rng.choice(list(OUTLINES)), rng.choice(list(COLORS))
-    matches = [s for s in scene.shapes if kind in (None, s.kind) and color in (None, s.color)]
+        label = f'{rng.choice(list(COLORS))} {rng.choice(list(OUTLINES))}'
+    matches = [shape for shape in scene.shapes if label in _labels(shape)]
     return {
-        'label': f'{color} {kind or "shape"}' if color else kind,
+        'label': label,
         'points': [[round(100 * s.x / scene.width), round(100 * s.y / scene.height)] for s in matches],
         'point_scale': 100,
     }
+
+
+def _labels(shape: Shape) -> tuple[str, str, str]:
+    """What one may call a shape."""
+    return _name(shape), shape.kind, f'{shape.color} shape'
 
 
 def _ask_count(scene: Scene, rng: random.Random) -> tuple[str, str]:
@@ -115,6 +138,13 @@ def _ask_presence(scene: Scene, rng: random.Random) -> tuple[str, str]:
 
 def _ask_background(scene: Scene, rng: random.Random) -> tuple[str, str]:
     return 'What color is the background?', scene.background
+
+
+def _ask_places(scene: Scene, rng: random.Random) -> list[tuple[str, str]]:
+    """Where up to three things are that a label tells from all others."""
+    labels = Counter(label for shape in scene.shapes for label in _labels(shape))
+    known = [(label, _place(shape)) for shape in scene.shapes for label in _labels(shape) if labels[label] == 1]
+    return [(f'Where is the {label}?', place) for label, place in rng.sample(known, min(len(known), _MAX_PLACES))]
 
 
 _Question = Callable[[Scene, random.Random], tuple[str, str]]
