@@ -3,6 +3,7 @@
 """Evaluation on the command line: what `scripts/eval.py` does under the launcher, and `molmo-foundry eval`."""
 
 import inspect
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional, Sequence
 
@@ -140,3 +141,7 @@ def submit(
 def _fail(message: str) -> None:
     typer.echo(f'error: {message}', err=True)
     raise typer.Exit(1)
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

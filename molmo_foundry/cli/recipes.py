@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from molmo_foundry.cli.recipe import RecipeError, find_recipe, recipe_names
+from molmo_foundry.cli.recipe import RecipeError, find_recipe, is_training, recipe_names
 
 app = typer.Typer(help='List, show and copy training recipes.', no_args_is_help=True)
 
@@ -42,7 +42,8 @@ def copy(
         raise typer.Exit(1)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(source.read_bytes())
-    typer.echo(f'Wrote {target}. To train it: composer scripts/train.py {target}')
+    program = 'train' if is_training(source) else 'eval'
+    typer.echo(f'Wrote {target}. To run it: composer -m molmo_foundry.cli.{program} {target}')
 
 
 def _find(name: str) -> Path:

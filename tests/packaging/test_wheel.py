@@ -81,13 +81,17 @@ def test_recipes_are_copied_and_read(installed: Path, tmp_path: Path) -> None:
     listed = _run(installed / 'molmo-foundry', 'recipes', 'list', cwd=tmp_path).splitlines()
     assert [line.split()[0] for line in listed] == recipe_names()
     for name in ('pretrain', 'tiny/pretrain'):
-        _run(installed / 'molmo-foundry', 'recipes', 'copy', name, tmp_path / name / 'mine.yaml', cwd=tmp_path)
         copied = tmp_path / name / 'mine.yaml'
+        said = _run(installed / 'molmo-foundry', 'recipes', 'copy', name, copied, cwd=tmp_path)
+        assert said == f'Wrote {copied}. To run it: composer -m molmo_foundry.cli.train {copied}\n'
         assert copied.read_bytes() == (REPOSITORY / 'yamls' / f'{name}.yaml').read_bytes()
         code = (
             'import sys; from molmo_foundry.cli.recipe import load_recipe; print(load_recipe(sys.argv[1]).model.name)'
         )
         assert _run(installed / 'python', '-c', code, copied, cwd=tmp_path) == 'molmo\n'
+    for program in ('train', 'eval'):
+        usage = _run(installed / 'python', '-m', f'molmo_foundry.cli.{program}', '--help', cwd=tmp_path)
+        assert 'key=value' in usage
 
 
 @pytest.mark.proof  # most of it imports Streaming
