@@ -32,7 +32,7 @@ _ANNOTATORS = 10
 
 
 def annotate(scene: Scene, rng: random.Random) -> list[dict[str, Any]]:
-    """Write a scene's annotations: caption, transcripts, points twice, a count, short answers, four multiple choices."""
+    """Write a scene's annotations: caption, transcripts, points twice, a count, short answers, four choices."""
     return [
         _caption(scene, rng),
         _transcripts(scene),
