@@ -31,7 +31,7 @@ def without_traces(tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Sixteen records in shards of two or three, of which number 1 has an image that is cut off."""
-    with MDSWriter(out=str(tmp_path / 'mds'), columns=COLUMNS, size_limit=3 << 12) as writer:
+    with MDSWriter(out=str(tmp_path / 'mds'), columns=COLUMNS, size_limit=5 << 12) as writer:
         for index, example in enumerate(make_examples('train', 16)):
             if index == 1:
                 example.images = [example.images[0][:300]]

@@ -27,7 +27,7 @@ def without_traces(tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def uploaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The local copy of what lies at ``s3://far/mds``: small shards, and the length index."""
-    write_mds(make_examples('train', RECORDS), tmp_path / 'mds', shard_bytes=1 << 13)
+    write_mds(make_examples('train', RECORDS), tmp_path / 'mds', shard_bytes=1 << 14)
     planned_dataset({'a': {'local': str(tmp_path / 'mds')}})  # makes the index
     server = moto.ThreadedMotoServer('127.0.0.1', port=0, verbose=False)
     server.start()
