@@ -72,7 +72,7 @@ class Scene:
     shapes: tuple[Shape, ...]
 
 
-def sample_palette(rng: random.Random, split: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+def _sample_palette(rng: random.Random, split: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """Up to three kinds, up to three colours and a background that scenes of a split may combine."""
     kinds, background = rng.choice(_KINDS), rng.choice(sorted(BACKGROUNDS))
     indices = _KINDS.index(kinds), sorted(BACKGROUNDS).index(background)
@@ -84,7 +84,7 @@ def sample_palette(rng: random.Random, split: str) -> tuple[tuple[str, ...], tup
 def sample_scene(rng: random.Random, split: str) -> Scene:
     """Draw a scene of a split; few kinds in few colours, so that there is something to count."""
     width, height = rng.choice(SIDES), rng.choice(SIDES)
-    kinds, colors, background = sample_palette(rng, split)
+    kinds, colors, background = _sample_palette(rng, split)
     shapes = []
     for row, col in sorted(rng.sample(CELLS, rng.randint(1, MAX_SHAPES)), key=lambda cell: cell[::-1]):
         radius = rng.uniform(*RADII) * min(width, height)

@@ -12,11 +12,7 @@ from molmo_foundry.data.synthetic.drawing import COLORS, PAPER, Canvas
 from molmo_foundry.data.synthetic.picture import Picture
 from molmo_foundry.data.synthetic.splits import split_of
 
-WORDS = tuple(
-    """
-    bird boat book bread cake cat clock cup fish house key lamp moon star sun tree
-    """.split()
-)
+WORDS = tuple('bird boat book bread cake cat clock cup fish house key lamp moon star sun tree'.split())
 
 SIDE = 112
 _SIZES = (32.0, 34.0)
