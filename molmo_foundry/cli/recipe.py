@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 RECIPES = Path(__file__).resolve().parents[1] / 'recipes'
 """The recipes of this package: `yamls/` of the repository, copied into wheels."""
 
-STAGES = ('', 'tiny')
+STAGES = ('', 'tiny', 'tour')
 """Folders of recipes that train; the others hold mixtures, and jobs for clusters."""
 
 REQUIRED_KEYS = (

@@ -121,10 +121,11 @@ class PlannedDataset(SampleReader):
                 raise RuntimeError('A thread that downloads shards failed; its traceback stands above.')
             try:
                 epochs = self.planner.stream_epochs(self._plan, self._epoch, row.pack)
-                yield self.row_builder.build(row, planned, read, epoch=self._epoch, stream_epochs=epochs)
+                inputs = self.row_builder.build(row, planned, read, epoch=self._epoch, stream_epochs=epochs)
             except RecordError as error:
                 yield from [error] * self.rows_per_batch  # one alone, and a loader with drop_last would drop it
                 return
+            yield inputs
 
     def state_dict(self, num_samples: int, from_beginning: bool) -> dict[str, Any]:
         """Where the run stands, for a checkpoint.
