@@ -4,7 +4,8 @@
 
 Compares three ways to the same crops: `torchvision`, the floating-point implementation that one writes down first
 (below); `exact`, the same numbers from `molmo_foundry`; and `fast`, its uint8 path. Photographs are synthetic: the
-golden one, enlarged, with texture at every scale, at JPEG quality 90.
+golden one, enlarged, with texture at every scale, at JPEG quality 90. Larger ones are decoded at full size and, as
+training does, at a reduced scale (libjpeg's, which Pillow calls a draft).
 
     OMP_NUM_THREADS=1 python benchmarks/image_path.py
 """
@@ -28,12 +29,13 @@ from torchvision.transforms.functional import resize
 
 from molmo_foundry.model.config import MolmoConfig
 from molmo_foundry.processing import ImagePreprocessor, select_tiling
-from molmo_foundry.processing.image_io import load_image
+from molmo_foundry.processing.image_io import decode_image, load_image
 from molmo_foundry.processing.pixels import PIXEL_STATS
 from molmo_foundry.processing.resize import RESIZE_MODES, place, resize_fast
 
 PHOTOGRAPH = Path(__file__).parents[1] / 'tests/golden/prep_480x640.png'
 SIZES = [(480, 640), (600, 800), (768, 1024), (720, 1280), (1080, 1920)]
+LARGE_SIZES = [(1080, 1920), (1536, 2048), (2304, 3072), (3024, 4032)]
 PRESETS = {
     'clip336': {},
     'siglip378': {'vit_type': 'siglip', 'image_size': (378, 378), 'num_positions': 729, 'resize_mode': 'siglip'},
@@ -174,6 +176,33 @@ def compare(preset: str, rounds: int) -> list[str]:
     return [*rows, f'| all five | | {times} | **{ratio:.1f}x** | | | | |']
 
 
+def compare_draft(rounds: int) -> list[str]:
+    """One table row a size of large photographs, with pixels `fast` for CLIP."""
+    fast = ImagePreprocessor.from_config(MolmoConfig(vocab_size=512), pixels='fast')
+
+    def reduced(data: bytes) -> object:
+        decoded = decode_image(data, enough=fast.largest_use)
+        return fast(decoded.pixels, decoded.size)
+
+    rows = []
+    for height, width in LARGE_SIZES:
+        data = make_photograph(height, width)
+        ways = {
+            'full': lambda data=data: fast(load_image(data)),
+            'reduced': lambda data=data: reduced(data),
+            'decode full': lambda data=data: load_image(data),
+            'decode reduced': lambda data=data: decode_image(data, enough=fast.largest_use),
+        }
+        ms = measure(ways, rounds)
+        pixels = decode_image(data, enough=fast.largest_use).pixels
+        times = ' | '.join(f'{ms[name]:.1f}' for name in ('decode full', 'full', 'decode reduced', 'reduced'))
+        rows.append(
+            f'| {width} x {height} | {pixels.shape[1]} x {pixels.shape[0]} | {times} '
+            f'| **{ms["full"] / ms["reduced"]:.1f}x** |'
+        )
+    return rows
+
+
 def machine() -> str:
     """The processor's name, where Linux tells it, and its instruction set."""
     cpuinfo = Path('/proc/cpuinfo')
@@ -210,6 +239,14 @@ def main() -> None:
             '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |',
             *compare(preset, arguments.rounds),
         ]
+    lines += [
+        '',
+        '### clip336, large files at full size and at a reduced scale',
+        '',
+        '| image | decoded to | decode, full size | all | decode, reduced | all | |',
+        '| --- | --- | ---: | ---: | ---: | ---: | ---: |',
+        *compare_draft(arguments.rounds),
+    ]
     report = '\n'.join(lines) + '\n'
     print(report)
     if arguments.out:

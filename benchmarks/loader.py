@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
+import psutil
 import torch
 from image_path import SIZES, make_photograph
 
@@ -60,7 +61,9 @@ def make_records(count: int) -> list[Example]:
 
 
 def count_rows(folder: Path, tokenizer: MolmoTokenizer, workers: int, rows: int) -> dict[str, float]:
-    """Rows, images and crops a second of wall time, and without workers seconds of processor time an image.
+    """Rows, images and crops a second of wall time; seconds of processor time an image; MiB that a process alone has.
+
+    The processor time is known without workers only; the memory is that of the largest worker, or of this process.
 
     Args:
         folder (Path): MDS.
@@ -84,7 +87,15 @@ def count_rows(folder: Path, tokenizer: MolmoTokenizer, workers: int, rows: int)
         images += len(batch['metadata'][0]['ids'])
     seconds = time.perf_counter() - start
     used = _processor_time() - before if workers == 0 else float('nan')  # that of workers is not to be had
-    return {'rows': rows / seconds, 'images': images / seconds, 'crops': crops / seconds, 'cpu': used / images}
+    me = psutil.Process()
+    memory = max(process.memory_full_info().uss for process in (me.children(recursive=True) if workers else [me]))
+    return {
+        'rows': rows / seconds,
+        'images': images / seconds,
+        'crops': crops / seconds,
+        'cpu': used / images,
+        'MiB': memory / 2**20,
+    }
 
 
 def _processor_time() -> float:
@@ -135,14 +146,15 @@ def main() -> None:
         stages = time_stages(folder, preprocessor, options.records)
         print('| ' + ' | '.join([*stages, 'all']) + ' |\n|' + ' ---: |' * (len(stages) + 1))
         print('| ' + ' | '.join(f'{value:.2f}' for value in [*stages.values(), sum(stages.values())]) + ' |\n')
-        print(f'| workers | rows/s | images/s | crops/s | CPU ms an image | {" | ".join(NEEDED)} |')
-        print('| ---: | ---: | ---: | ---: | ---: |' + ' ---: |' * len(NEEDED))
+        print(f'| workers | rows/s | images/s | crops/s | CPU ms an image | MiB of a worker | {" | ".join(NEEDED)} |')
+        print('| ---: | ---: | ---: | ---: | ---: | ---: |' + ' ---: |' * len(NEEDED))
         for workers in (0, 1, 2):
             rates = count_rows(folder, tokenizer, workers, options.rows)
             cpu = '' if np.isnan(rates['cpu']) else f'{1000 * rates["cpu"]:.1f}'
             rows = f'{rates["rows"]:.2f} | {rates["images"]:.1f} | {rates["crops"]:.0f}'
             margins = ' | '.join(f'{rates["images"] / needed:.0f}x' for needed in NEEDED.values())
-            print(f'| {workers} | {rows} | {cpu} | {margins} |')
+            memory = f'{rates["MiB"]:.0f}' if workers else ''
+            print(f'| {workers} | {rows} | {cpu} | {memory} | {margins} |')
 
 
 if __name__ == '__main__':
