@@ -42,7 +42,7 @@ train: setup $(DATA)/validation/index.json ## train a tiny Molmo on rendered ima
 	  model.overrides.message_formatting=none model.overrides.system_prompt_kind=style_and_length
 	@echo 'What it writes about pictures: $(CURDIR)/runs/tiny-eval/tiny-pretrain/index.html'
 
-tour: setup ## train a small Molmo in two stages and measure every skill, on the CPU (made for an hour; SEED=18 for another)
+tour: setup ## train a small Molmo in two stages and measure every skill, on the CPU (47 minutes on two cores; SEED=18 for another)
 	$(BIN)/python scripts/tour data --out $(TOUR_DATA)
 	$(TOUR_COMPOSER) scripts/train.py yamls/tour/pretrain.yaml variables.data=$(TOUR_DATA) variables.seed=$(SEED) \
 	  variables.run_folder=$(TOUR)/pretrain
