@@ -91,7 +91,7 @@ bench: setup ## make the tables of docs/benchmarks.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/rank_memory.py
 	$(BIN)/python benchmarks/scaling.py
 
-ablations: setup ## try findings of the paper on the tiny model, with three seeds (40 minutes on 2 cores; again to go on)
+ablations: setup ## try findings of the paper on the tiny model, with three seeds (31 minutes on 2 cores; again to go on)
 	$(BIN)/python benchmarks/ablations.py
 
 clean: ## remove runs and rendered data (not .venv)
